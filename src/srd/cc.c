@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Congestion control (docs/protocol.md section 9): how many bytes may be in flight to one peer.
+ *
+ * The aim is the smallest window that keeps the bottleneck busy. Delay is the signal, measured without
+ * the time that the receiver held its answer. A slow path alone is no congestion: path choice goes round
+ * it. The window is cut only when most of the samples of a round trip lie above the target, or when
+ * what arrives falls clearly short of what is sent; then once per round trip, in proportion to the
+ * excess, by half at most. Below the target it grows, faster the emptier the queues are. At full window
+ * and low delay there is nothing to compute.
+ *
+ * The undisturbed round trip is the minimum over the last ten to twenty seconds, so that a route that
+ * became longer for good is not taken for congestion for ever. */
+#include "srd/engine.h"
+
+#define BASE_WINDOW WEFT_S(10)
+
+static uint64_t bdp_bytes(const struct weft_srd_cfg *cfg)
+{
+	return cfg->link_bps / 8 * cfg->rtt_hint / 1000000000u;
+}
+
+static uint32_t cwnd_max(const struct weft_srd *srd)
+{
+	uint64_t bdp = bdp_bytes(&srd->cfg) * 3 / 2;
+
+	if (srd->cfg.cwnd_max)
+		return srd->cfg.cwnd_max;
+	return (uint32_t)WEFT_MAX(WEFT_MIN(bdp, UINT32_MAX / 2), 131072u);
+}
+
+static uint32_t cwnd_min(const struct weft_srd *srd)
+{
+	return srd->cfg.payload_max + WEFT_SRD_DATA_HEAD;
+}
+
+void weft_cc_reset(struct weft_srd *srd, struct weft_active *act, uint32_t srtt_ns)
+{
+	uint32_t init = srd->cfg.cwnd_init ? srd->cfg.cwnd_init : cwnd_max(srd);
+
+	act->cc.srtt = srtt_ns ? srtt_ns : srd->cfg.rtt_hint;
+	act->cc.rttvar = act->cc.srtt / 4;
+	act->cc.base_rtt = srd->cfg.rtt_hint;
+	act->cc.base_next = WEFT_NS_NEVER;
+	act->cc.base_at = srd->now;
+	act->cc.base_known = false;
+	act->cc.cwnd = WEFT_MAX(init, cwnd_min(srd));
+	act->cc.avg_delay = 0;
+	act->cc.round_at = srd->now;
+	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;
+	act->cc.round_seen = act->cc.round_above = 0;
+	act->cc.credit_mode = false;
+	act->cc.credit_used = 0;
+}
+
+weft_ns weft_cc_target(const struct weft_srd *srd, const struct weft_active *act)
+{
+	(void)srd;
+	return act->cc.base_rtt * 3 / 4;
+}
+
+/* Bytes that may be sent before the next grant; negative when the last packet overdrew it. */
+int32_t weft_cc_credit(const struct weft_ctx *ctx, const struct weft_active *act)
+{
+	uint16_t used = (uint16_t)(act->cc.credit_used / WEFT_PROTO_QUANTUM);
+	int16_t quanta = (int16_t)(ctx->credit_got - used);
+
+	return quanta * (int32_t)WEFT_PROTO_QUANTUM - (int32_t)(act->cc.credit_used % WEFT_PROTO_QUANTUM);
+}
+
+bool weft_cc_may_send(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_active *act,
+		      uint32_t bytes)
+{
+	(void)srd;
+	if (act->cc.credit_mode && weft_cc_credit(ctx, act) <= 0)
+		return false;
+	/* One packet may always be under way, else nothing would ever come back. */
+	return !act->tx.fly_pkts || act->tx.inflight_bytes + bytes <= act->cc.cwnd;
+}
+
+void weft_cc_on_sent(struct weft_srd *srd, struct weft_active *act, uint32_t bytes)
+{
+	(void)srd;
+	act->cc.round_sent += bytes;
+	if (act->cc.credit_mode)
+		act->cc.credit_used += bytes;
+}
+
+static void base_sample(struct weft_srd *srd, struct weft_active *act, weft_ns rtt)
+{
+	if (!act->cc.base_known) {
+		act->cc.base_rtt = rtt;
+		act->cc.base_known = true;
+	}
+	act->cc.base_next = WEFT_MIN(act->cc.base_next, rtt);
+	if (srd->now - act->cc.base_at >= BASE_WINDOW) {
+		act->cc.base_rtt = act->cc.base_next;
+		act->cc.base_next = rtt;
+		act->cc.base_at = srd->now;
+	}
+	act->cc.base_rtt = WEFT_MIN(act->cc.base_rtt, rtt);
+}
+
+void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path, weft_ns rtt,
+		       bool ce)
+{
+	int64_t diff;
+	uint32_t delay;
+
+	(void)ce;
+	base_sample(srd, act, rtt);
+	diff = (int64_t)rtt - (int64_t)act->cc.srtt;
+	act->cc.srtt = (weft_ns)((int64_t)act->cc.srtt + diff / 8);
+	diff = diff < 0 ? -diff : diff;
+	act->cc.rttvar = (weft_ns)((int64_t)act->cc.rttvar + (diff - (int64_t)act->cc.rttvar) / 4);
+	path->srtt_ns = path->srtt_ns ? (uint32_t)((3 * (uint64_t)path->srtt_ns + rtt) / 4) : (uint32_t)rtt;
+	delay = (uint32_t)WEFT_MIN(rtt - act->cc.base_rtt, UINT32_MAX / 16);
+	act->cc.avg_delay = (uint32_t)((7 * (uint64_t)act->cc.avg_delay + delay) / 8);
+	if (act->cc.round_seen < UINT16_MAX) {
+		act->cc.round_seen++;
+		act->cc.round_above += delay > weft_cc_target(srd, act);
+	}
+}
+
+static void cut_to(struct weft_srd *srd, struct weft_active *act, uint64_t bytes)
+{
+	bytes = WEFT_MAX(bytes, cwnd_min(srd));
+	if (bytes >= act->cc.cwnd)
+		return;
+	act->cc.cwnd = (uint32_t)bytes;
+	srd->stats.cwnd_cuts++;
+}
+
+/* Once per round trip: is this congestion, and how much of it? */
+static void end_round(struct weft_srd *srd, struct weft_active *act)
+{
+	uint64_t cwnd = act->cc.cwnd, target = weft_cc_target(srd, act), avg = act->cc.avg_delay;
+	bool majority = act->cc.round_seen >= 4 && 2 * act->cc.round_above > act->cc.round_seen;
+	bool short_of = act->cc.round_lost * (uint64_t)10 > act->cc.round_sent;
+
+	if (majority && avg > target)
+		cut_to(srd, act, WEFT_MAX(cwnd - cwnd * 4 / 5 * (avg - target) / avg, cwnd / 2));
+	if (short_of)
+		cut_to(srd, act, WEFT_MAX(act->cc.round_acked, cwnd / 2));
+	act->cc.round_at = srd->now;
+	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;
+	act->cc.round_seen = act->cc.round_above = 0;
+}
+
+static void grow(struct weft_srd *srd, struct weft_active *act, uint32_t bytes)
+{
+	uint64_t target = weft_cc_target(srd, act), avg = act->cc.avg_delay, more;
+	uint32_t max = cwnd_max(srd);
+
+	if (act->cc.cwnd >= max || 2 * act->cc.round_above > act->cc.round_seen)
+		return;
+	if (avg < target / 8)
+		more = bytes / 2;
+	else if (avg < target)
+		more = (uint64_t)bytes * 4 * cwnd_min(srd) / act->cc.cwnd * (target - avg) / target;
+	else
+		more = (uint64_t)bytes * cwnd_min(srd) / act->cc.cwnd / 8;
+	act->cc.cwnd = (uint32_t)WEFT_MIN(act->cc.cwnd + more, max);
+}
+
+void weft_cc_on_acked(struct weft_srd *srd, struct weft_active *act, uint32_t bytes)
+{
+	act->cc.round_acked += bytes;
+	grow(srd, act, bytes);
+	if (srd->now - act->cc.round_at >= act->cc.srtt)
+		end_round(srd, act);
+}
+
+void weft_cc_on_lost(struct weft_srd *srd, struct weft_active *act, uint32_t bytes)
+{
+	(void)srd;
+	act->cc.round_lost += bytes;
+}
+
+void weft_cc_on_timeout(struct weft_srd *srd, struct weft_active *act)
+{
+	cut_to(srd, act, act->cc.cwnd / 2);
+}

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Loss detection (docs/protocol.md section 7).
+ *
+ * A path is first-in first-out, so a packet is lost as soon as one sent later on the same path is known
+ * to have arrived. Thin paths see few packets, so there is a second rule across paths: something sent
+ * later has arrived, and the packet is older than any path should take (smoothed round trip plus four
+ * times its deviation; doubled for a while when receivers report that we were wrong). Both rules need
+ * evidence. Silence is handled by time: after two round trips without news the oldest packet is sent
+ * again (tail probe), after the retransmission timeout everything that old is.
+ *
+ * While a receiver hands out credits (incast) queues are long and uneven and there is other work to
+ * do with each credit, so the second rule waits for twice the time there. */
+#include "srd/engine.h"
+
+weft_ns weft_loss_rto(const struct weft_srd *srd, const struct weft_active *act)
+{
+	weft_ns rto = act->cc.srtt + 4 * act->cc.rttvar + srd->cfg.ack_delay;
+
+	return WEFT_MIN(WEFT_MAX(rto, srd->cfg.rto_min), srd->cfg.rto_max);
+}
+
+static weft_ns rto_now(const struct weft_srd *srd, const struct weft_active *act)
+{
+	return WEFT_MIN(weft_loss_rto(srd, act) << WEFT_MIN(act->rto_count, 16), srd->cfg.rto_max);
+}
+
+/* How old a packet must be for the rule across paths. */
+static weft_ns patience(const struct weft_active *act)
+{
+	weft_ns spread = WEFT_MAX(4 * act->cc.rttvar, act->cc.base_rtt / 4);
+	weft_ns wait = (act->cc.srtt + spread) * act->reo_mult;
+
+	return act->cc.credit_mode ? 2 * wait : wait;
+}
+
+/* When does this packet count as lost? NEVER: there is no evidence yet. */
+static weft_ns lost_at(struct weft_srd *srd, struct weft_active *act, const struct weft_entry *e)
+{
+	const struct weft_path *path = weft_path_at(srd, act, e->ev);
+	uint32_t ts = weft_ts(e->tx_ns);
+
+	if (path->flags & WEFT_PATH_SEEN && weft_ts_after(path->acked_ts, ts))
+		return e->tx_ns + act->cc.base_rtt + act->cc.base_rtt / 4 + WEFT_US(2);
+	if (act->tx.rack_valid && weft_ts_after(act->tx.rack_ts, ts))
+		return e->tx_ns + patience(act);
+	return WEFT_NS_NEVER;
+}
+
+static void lose(struct weft_srd *srd, struct weft_active *act, uint16_t slot)
+{
+	const struct weft_entry *e = weft_txw_slot(srd, act, slot);
+
+	weft_cc_on_lost(srd, act, e->len + WEFT_SRD_DATA_HEAD);
+	weft_path_take_out(srd, act, e->ev);
+	weft_txw_mark_lost(srd, act, slot);
+	if (act->reo_left && !--act->reo_left)
+		act->reo_mult = 1;
+}
+
+/* The list is in order of transmission, so the scan may end at the first packet that is too young for
+ * every rule. `at.loss` becomes the time at which the next one will be ripe. */
+void weft_loss_scan(struct weft_srd *srd, struct weft_active *act)
+{
+	weft_ns young = act->cc.base_rtt;
+
+	act->at.loss = WEFT_NS_NEVER;
+	for (uint16_t slot = act->tx.fly.head; slot != WEFT_SLOT_NIL;) {
+		struct weft_entry *e = weft_txw_slot(srd, act, slot);
+		uint16_t next = e->next;
+		weft_ns at;
+
+		if (srd->now - e->tx_ns < young)
+			break;
+		at = lost_at(srd, act, e);
+		if (at <= srd->now)
+			lose(srd, act, slot);
+		else
+			act->at.loss = WEFT_MIN(act->at.loss, at);
+		slot = next;
+	}
+	if (act->tx.lost_pkts)
+		weft_ctx_ready(srd, &srd->ctxs[act->ctx]);
+}
+
+static weft_ns tail_probe_at(const struct weft_active *act)
+{
+	if (act->tlp_done || act->rto_count)
+		return WEFT_NS_NEVER;
+	return WEFT_MAX(act->last_tx, act->last_progress) + 2 * act->cc.srtt * act->reo_mult;
+}
+
+void weft_loss_arm(struct weft_srd *srd, struct weft_active *act)
+{
+	const struct weft_entry *oldest;
+
+	act->at.tail = WEFT_NS_NEVER;
+	if (!act->tx.fly_pkts)
+		return;
+	oldest = weft_txw_slot(srd, act, act->tx.fly.head);
+	act->at.tail = WEFT_MIN(oldest->tx_ns + rto_now(srd, act), tail_probe_at(act));
+}
+
+/* Shrinking. Probes come back but data does not: the way may have become too narrow for our packets.
+ * Halve the payload; what is in flight and too big goes out again as VOID, and the answer to that tells
+ * whether the original had arrived. If it had not, its bytes are sent anew in smaller packets. */
+static void maybe_shrink(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
+{
+	if (act->rto_count < 3 || ctx->payload <= WEFT_SRD_PAYLOAD_MIN ||
+	    act->last_heard < act->last_progress + act->cc.srtt)
+		return;
+	ctx->payload = (uint16_t)WEFT_MAX(ctx->payload / 2 & ~15, WEFT_SRD_PAYLOAD_MIN);
+	srd->stats.payload_shrinks++;
+	for (uint64_t psn = act->tx.una; psn < act->tx.next; psn++) {
+		struct weft_entry *e = weft_txw_entry(srd, act, psn);
+
+		if (e && e->state != WEFT_ENTRY_FREE && e->len > ctx->payload)
+			e->voided = true;
+	}
+}
+
+static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
+{
+	weft_ns rto = weft_loss_rto(srd, act);
+
+	srd->stats.retrans_timeout_events++;
+	if (act->rto_count < UINT8_MAX)
+		act->rto_count++;
+	if (act->rto_count >= 8 && srd->now - act->last_progress >= srd->cfg.dead_after) {
+		weft_ctx_fail(srd, ctx, weft_ctx_death(ctx), false);
+		return;
+	}
+	if (act->rto_count == 3)
+		srd->stats.impaired_remote_events++;
+	weft_path_freeze(srd, act);
+	for (uint16_t slot = act->tx.fly.head; slot != WEFT_SLOT_NIL;) {
+		struct weft_entry *e = weft_txw_slot(srd, act, slot);
+		uint16_t next = e->next;
+
+		if (srd->now - e->tx_ns < rto)
+			break;
+		weft_path_penalise(srd, act, e->ev, 15);
+		lose(srd, act, slot);
+		slot = next;
+	}
+	weft_cc_on_timeout(srd, act);
+	maybe_shrink(srd, ctx, act);
+	act->probe_now = true;
+	weft_ctx_ready(srd, ctx);
+}
+
+/* Silence: no news for two round trips, or for a whole timeout. */
+void weft_loss_on_tail(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
+{
+	const struct weft_entry *oldest;
+
+	if (!act->tx.fly_pkts) {
+		act->at.tail = WEFT_NS_NEVER;
+		return;
+	}
+	oldest = weft_txw_slot(srd, act, act->tx.fly.head);
+	if (oldest->tx_ns + rto_now(srd, act) <= srd->now) {
+		on_timeout(srd, ctx, act);
+		if (ctx->state != WEFT_CTX_OPEN)
+			return;
+	} else if (tail_probe_at(act) <= srd->now) {
+		act->tlp_done = 1;
+		srd->stats.tail_probes++;
+		weft_txw_mark_lost(srd, act, act->tx.fly.head);
+		weft_ctx_ready(srd, ctx);
+	}
+	weft_loss_arm(srd, act);
+}
+
+/* The receiver saw `count` packets twice: be more patient for the next sixteen losses. */
+void weft_loss_on_spurious(struct weft_srd *srd, struct weft_active *act, uint32_t count)
+{
+	if (!count || count > INT16_MAX)
+		return;
+	srd->stats.retrans_spurious += count;
+	if (act->reo_mult < 8)
+		act->reo_mult *= 2;
+	act->reo_left = 16;
+}
