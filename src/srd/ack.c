@@ -160,7 +160,6 @@ static void apply_psn(struct weft_srd *srd, struct weft_active *act, const struc
 	if (!weft_msg_on_resolved(srd, act, &copy, code)) {
 		/* No memory to remember the range: the PSN stays open, and the peer, asked again, will
 		 * refuse it again. */
-		weft_bit_clear(act->tx.acked, psn);
 		weft_drop_count(srd, WEFT_SRD_DROP_NO_MEMORY);
 		weft_txw_reopen(srd, act, psn, &copy);
 		return;

@@ -182,6 +182,13 @@ static weft_ns hs_deadline(const struct weft_srd *srd, const struct weft_ctx *ct
 	return left <= 0 ? srd->now : srd->now + ((weft_ns)(uint32_t)left << 10);
 }
 
+/* What is due is the business of next_packet: the context is ready, and if its window is full, an
+ * acknowledgement makes it ready again. Waking for it once more would only turn in circles. */
+static weft_ns unless_due(const struct weft_srd *srd, weft_ns at)
+{
+	return at > srd->now ? at : WEFT_NS_NEVER;
+}
+
 static weft_ns true_deadline(struct weft_srd *srd, const struct weft_ctx *ctx)
 {
 	const struct weft_active *act = weft_ctx_active(srd, ctx);
@@ -195,8 +202,8 @@ static weft_ns true_deadline(struct weft_srd *srd, const struct weft_ctx *ctx)
 	at = WEFT_MIN(at, act->at.ack);
 	at = WEFT_MIN(at, act->at.loss);
 	at = WEFT_MIN(at, act->at.tail);
-	at = WEFT_MIN(at, act->at.rnr);
-	return WEFT_MIN(at, act->at.probe);
+	at = WEFT_MIN(at, unless_due(srd, act->at.rnr));
+	return WEFT_MIN(at, unless_due(srd, act->at.probe));
 }
 
 /* The heap */
@@ -309,11 +316,12 @@ void weft_ctx_on_deadline(struct weft_srd *srd, struct weft_ctx *ctx)
 		weft_hs_on_deadline(srd, ctx);
 	act = weft_ctx_active(srd, ctx);
 	if (act && ctx->state == WEFT_CTX_OPEN) {
-		if (act->at.ack <= srd->now || act->at.rnr <= srd->now || act->at.probe <= srd->now) {
-			if (act->at.ack <= srd->now)
-				act->rx.ack_now = true;
-			weft_ctx_ready(srd, ctx);
+		if (act->at.ack <= srd->now) {
+			act->rx.ack_now = true;
+			act->at.ack = WEFT_NS_NEVER;
 		}
+		if (act->rx.ack_now || act->at.rnr <= srd->now || act->at.probe <= srd->now)
+			weft_ctx_ready(srd, ctx);
 		if (act->at.loss <= srd->now)
 			weft_loss_scan(srd, act);
 		if (act->at.tail <= srd->now)

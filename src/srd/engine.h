@@ -115,6 +115,7 @@ struct weft_active {
 		uint16_t dups_seen;
 		bool owe_una;                 /* The peer holds drop codes that we have resolved. */
 		bool rack_valid, dups_valid;
+		bool rnr_turn;                /* The next turn is a leader's, not the send queue's. */
 	} tx;
 
 	struct {
@@ -389,6 +390,7 @@ void weft_txw_advance(struct weft_srd *srd, struct weft_active *act);
 /* Undo weft_txw_resolve(): the entry is in flight again, as `was` remembers it. */
 void weft_txw_reopen(struct weft_srd *srd, struct weft_active *act, uint64_t psn, const struct weft_entry *was);
 void weft_txw_mark_lost(struct weft_srd *srd, struct weft_active *act, uint16_t slot);
+void weft_txw_oldest_first(struct weft_srd *srd, struct weft_active *act);
 void weft_txw_drop_all(struct weft_srd *srd, struct weft_active *act);
 bool weft_txw_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 			  struct weft_srd_tx *tx);

@@ -142,6 +142,7 @@ static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 		lose(srd, act, slot);
 		slot = next;
 	}
+	weft_txw_oldest_first(srd, act);
 	weft_cc_on_timeout(srd, act);
 	maybe_shrink(srd, ctx, act);
 	act->probe_now = true;

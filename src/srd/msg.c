@@ -321,6 +321,13 @@ static weft_ns rnr_delay(struct weft_srd *srd, struct weft_msg *msg)
 	return stage ? WEFT_MIN(base << (stage - 1), WEFT_S(1)) : 0;
 }
 
+static void rnr_again_at(struct weft_srd *srd, struct weft_active *act, struct weft_msg *leader, weft_ns at)
+{
+	leader->rnr_at = at;
+	rnr_arm(srd, act);
+	weft_ctx_ready(srd, &srd->ctxs[leader->ctx]);
+}
+
 static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg)
 {
 	if (msg->where != WEFT_MSG_LEADER) {
@@ -328,9 +335,7 @@ static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_
 		q_push_head(srd, &act->tx.rnr, msg);
 		msg->where = WEFT_MSG_LEADER;
 	}
-	msg->rnr_at = srd->now + rnr_delay(srd, msg);
-	rnr_arm(srd, act);
-	weft_ctx_ready(srd, &srd->ctxs[msg->ctx]);
+	rnr_again_at(srd, act, msg, srd->now + rnr_delay(srd, msg));
 }
 
 static struct weft_msg *rnr_due(struct weft_srd *srd, struct weft_active *act)
@@ -350,14 +355,8 @@ static struct weft_msg *rnr_due(struct weft_srd *srd, struct weft_active *act)
 	return NULL;
 }
 
-struct weft_msg *weft_msg_next(struct weft_srd *srd, struct weft_active *act)
+static struct weft_msg *sendq_next(struct weft_srd *srd, struct weft_active *act)
 {
-	if (act->at.rnr <= srd->now) {
-		struct weft_msg *msg = rnr_due(srd, act);
-
-		if (msg)
-			return msg;
-	}
 	while (act->tx.sendq.head != WEFT_NIL) {
 		struct weft_msg *msg = &srd->msgs[act->tx.sendq.head];
 
@@ -365,7 +364,8 @@ struct weft_msg *weft_msg_next(struct weft_srd *srd, struct weft_active *act)
 			unqueue(srd, act, msg);
 			continue;
 		}
-		if (act->tx.rnr.head == WEFT_NIL || !is_claiming(msg) || msg->completed ||
+		/* One that has begun may hold what the leader waits for: it goes on. */
+		if (act->tx.rnr.head == WEFT_NIL || !is_claiming(msg) || msg->started ||
 		    !has_leader(srd, act, msg))
 			return msg;
 		unqueue(srd, act, msg);
@@ -373,6 +373,21 @@ struct weft_msg *weft_msg_next(struct weft_srd *srd, struct weft_active *act)
 		msg->where = WEFT_MSG_FOLLOWS;
 	}
 	return NULL;
+}
+
+/* Leaders whose time has come and the send queue take turns: neither may starve the other, since each
+ * may wait for memory at the peer that the other holds. */
+struct weft_msg *weft_msg_next(struct weft_srd *srd, struct weft_active *act)
+{
+	struct weft_msg *msg;
+
+	if (act->at.rnr > srd->now)
+		return sendq_next(srd, act);
+	act->tx.rnr_turn = !act->tx.rnr_turn;
+	msg = act->tx.rnr_turn ? rnr_due(srd, act) : sendq_next(srd, act);
+	if (!msg)
+		msg = act->tx.rnr_turn ? sendq_next(srd, act) : rnr_due(srd, act);
+	return msg;
 }
 
 /* Ends */
@@ -474,6 +489,8 @@ static bool on_refused(struct weft_srd *srd, struct weft_active *act, struct wef
 	if (code == WEFT_CODE_VOID) {
 		if (msg->where == WEFT_MSG_WAITS)
 			weft_msg_enqueue(srd, act, msg);
+		else if (msg->where == WEFT_MSG_LEADER && msg->rnr_at == WEFT_NS_NEVER)
+			rnr_again_at(srd, act, msg, srd->now);
 		return true;
 	}
 	if (code == WEFT_SRD_RNR) {

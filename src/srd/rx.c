@@ -272,8 +272,10 @@ static uint8_t on_write(struct weft_srd *srd, struct weft_active *act, const str
 	struct weft_srd_msg_info info = info_of_op(srd, act, op);
 	enum weft_srd_status st;
 
-	if (op->msg_len > WEFT_SRD_RDMA_MAX || op->addr + op->msg_len < op->addr)
+	if (op->msg_len > WEFT_SRD_RDMA_MAX)
 		return IGNORE;
+	if (op->addr + op->msg_len < op->addr)
+		return WEFT_SRD_REMOTE_ADDRESS;
 	st = srd->ops->write(srd->owner, &info, op->off, payload, len);
 	if (st)
 		return code_of(st);
@@ -290,8 +292,10 @@ static uint8_t on_read(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	enum weft_srd_status st;
 	struct weft_msg *msg;
 
-	if (op->msg_len > WEFT_SRD_RDMA_MAX || op->addr + op->msg_len < op->addr)
+	if (op->msg_len > WEFT_SRD_RDMA_MAX)
 		return IGNORE;
+	if (op->addr + op->msg_len < op->addr)
+		return WEFT_SRD_REMOTE_ADDRESS;
 	st = srd->ops->read_check(srd->owner, &info);
 	if (st)
 		return code_of(st);
@@ -380,9 +384,11 @@ static uint8_t execute(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	return IGNORE;
 }
 
-static bool refuse(struct weft_active *act, uint64_t psn, uint8_t code)
+/* The last place is kept for the lowest missing PSN. The sender's oldest open PSN cannot pass that one,
+ * so with the list full of later ones nothing would ever be taken off it again. */
+static bool refuse(const struct weft_ctx *ctx, struct weft_active *act, uint64_t psn, uint8_t code)
 {
-	if (act->rx.drops == WEFT_PROTO_DROPS)
+	if (act->rx.drops >= (psn == ctx->rx_cum ? WEFT_PROTO_DROPS : WEFT_PROTO_DROPS - 1))
 		return false;
 	act->rx.drop[act->rx.drops++] = (struct weft_drop_entry){ .psn = (uint32_t)psn, .code = code };
 	return true;
@@ -393,6 +399,7 @@ void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 {
 	struct weft_active *act = weft_ctx_activate(srd, ctx);
 	uint32_t len = hdr->len - WEFT_PROTO_OP;
+	bool was_gap;
 	uint8_t code;
 
 	if (!act) {
@@ -421,20 +428,21 @@ void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 		weft_ack_owe(srd, ctx, act, hdr, rx->ce, true, true);
 		return;
 	}
-	/* Room for a refusal must be there before the operation has an effect. */
-	if (act->rx.drops == WEFT_PROTO_DROPS) {
-		weft_drop_count(srd, WEFT_SRD_DROP_NO_MEMORY);
-		return;
-	}
 	code = execute(srd, ctx, act, op, payload, len);
 	if (code == IGNORE) {
 		weft_drop_count(srd, WEFT_SRD_DROP_BOUNDS);
 		return;
 	}
+	/* A refusal has had no effect, so without room to remember it the packet may be ignored. */
+	if (code && !refuse(ctx, act, hdr->psn, code)) {
+		weft_drop_count(srd, WEFT_SRD_DROP_NO_MEMORY);
+		return;
+	}
 	if (code == WEFT_SRD_RNR)
 		srd->stats.rnr_tx++;
-	if (code)
-		refuse(act, hdr->psn, code);
+	was_gap = act->rx.top > ctx->rx_cum;
 	mark_psn(ctx, act, hdr->psn);
-	weft_ack_owe(srd, ctx, act, hdr, rx->ce, false, code != 0);
+	/* The packet that closes the last gap is often the last of a transfer, overtaken on its way by the
+	 * one that asked for an answer. */
+	weft_ack_owe(srd, ctx, act, hdr, rx->ce, false, code || (was_gap && act->rx.top == ctx->rx_cum));
 }

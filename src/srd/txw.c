@@ -81,6 +81,21 @@ void weft_txw_mark_lost(struct weft_srd *srd, struct weft_active *act, uint16_t 
 	act->tx.lost_bytes += e->len;
 }
 
+/* The oldest open PSN is the one that holds everything up: it goes before the other lost ones. */
+void weft_txw_oldest_first(struct weft_srd *srd, struct weft_active *act)
+{
+	uint16_t slot = act->tx.una % WEFT_SRD_WINDOW;
+	struct weft_entry *e = weft_txw_slot(srd, act, slot);
+
+	if (!e || e->state != WEFT_ENTRY_LOST || act->tx.lost.head == slot)
+		return;
+	list_remove(srd, act, &act->tx.lost, e);
+	e->prev = WEFT_SLOT_NIL;
+	e->next = act->tx.lost.head;
+	weft_txw_slot(srd, act, act->tx.lost.head)->prev = slot;
+	act->tx.lost.head = slot;
+}
+
 void weft_txw_resolve(struct weft_srd *srd, struct weft_active *act, uint64_t psn)
 {
 	struct weft_entry *e = weft_txw_entry(srd, act, psn);
@@ -88,19 +103,6 @@ void weft_txw_resolve(struct weft_srd *srd, struct weft_active *act, uint64_t ps
 	leave_list(srd, act, e);
 	e->state = WEFT_ENTRY_FREE;
 	weft_bit_set(act->tx.acked, psn);
-}
-
-void weft_txw_reopen(struct weft_srd *srd, struct weft_active *act, uint64_t psn,
-		     const struct weft_entry *was)
-{
-	uint16_t slot = psn % WEFT_SRD_WINDOW;
-	struct weft_entry *e = weft_txw_slot(srd, act, slot);
-
-	*e = *was;
-	e->state = WEFT_ENTRY_LOST;
-	list_push(srd, act, &act->tx.lost, slot);
-	act->tx.lost_pkts++;
-	act->tx.lost_bytes += e->len;
 }
 
 static bool chunk_get(struct weft_srd *srd, struct weft_active *act, uint64_t psn)
@@ -303,6 +305,28 @@ static void count_sent(struct weft_srd *srd, const struct weft_entry *e, const s
 		srd->stats.rdma_read_resp_bytes += tx->payload.len;
 }
 
+static void fly(struct weft_srd *srd, struct weft_active *act, struct weft_entry *e, uint16_t slot)
+{
+	e->state = WEFT_ENTRY_FLYING;
+	e->tx_ns = srd->now;
+	list_push(srd, act, &act->tx.fly, slot);
+	act->tx.fly_pkts++;
+	act->tx.inflight_bytes += e->len + WEFT_SRD_DATA_HEAD;
+	weft_path_at(srd, act, e->ev)->inflight++;
+}
+
+/* As if it had been sent just now: in a timeout it will be, and by then there may be memory. Sent at
+ * once, it would go back and forth and keep out what could free the memory. */
+void weft_txw_reopen(struct weft_srd *srd, struct weft_active *act, uint64_t psn,
+		     const struct weft_entry *was)
+{
+	struct weft_entry *e = weft_txw_entry(srd, act, psn);
+
+	weft_bit_clear(act->tx.acked, psn);
+	*e = *was;
+	fly(srd, act, e, psn % WEFT_SRD_WINDOW);
+}
+
 /* Put the entry into the air: build its packet for `ev` and account for it. */
 static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act, uint64_t psn,
 		   uint16_t ev, struct weft_srd_tx *tx)
@@ -310,18 +334,13 @@ static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_activ
 	struct weft_entry *e = weft_txw_entry(srd, act, psn);
 	uint32_t bytes = e->len + WEFT_SRD_DATA_HEAD;
 
-	e->state = WEFT_ENTRY_FLYING;
 	e->ev = ev;
-	e->tx_ns = srd->now;
 	weft_cc_on_sent(srd, act, bytes);
 	build(srd, ctx, act, e, psn, ev, tx);
 	count_sent(srd, e, tx);
 	if (e->tries < UINT8_MAX)
 		e->tries++;
-	list_push(srd, act, &act->tx.fly, psn % WEFT_SRD_WINDOW);
-	act->tx.fly_pkts++;
-	act->tx.inflight_bytes += bytes;
-	weft_path_at(srd, act, ev)->inflight++;
+	fly(srd, act, e, psn % WEFT_SRD_WINDOW);
 	act->last_tx = srd->now;
 	if (act->lb.out && act->at.probe == WEFT_NS_NEVER)
 		act->at.probe = srd->now;

@@ -1,0 +1,76 @@
+# The front door. Meson does the work; see CONTRIBUTING.md. Each target does its own set-up, so that it is
+# the one command that is needed on a machine with nothing but git and make.
+B ?= build
+T ?= 60
+MESON_ARGS ?=
+# `make sim SEED=7` replays one seed; `make sim` and `make sim N=5000` soak.
+N ?= $(if $(SEED),1,1000)
+
+.DEFAULT_GOAL := all
+.PHONY: all check demo lint format asan tsan fuzz sim mutants bench hooks clean help
+
+all:
+	@tools/dev/setup build
+	@tools/dev/configure $(B) $(MESON_ARGS)
+	@ninja -C $(B)
+
+check:
+	@tools/dev/setup check
+	@tools/dev/check all
+
+demo:
+	@tools/dev/setup build
+	@tools/dev/configure $(B) $(MESON_ARGS)
+	@ninja -C $(B) weft
+	@tools/dev/demo $(B)/weft
+
+lint:
+	@tools/dev/setup check
+	@tools/dev/check lint
+
+format:
+	@tools/dev/setup check
+	@tools/dev/format
+
+asan:
+	@tools/dev/setup check
+	@tools/dev/check asan
+
+tsan:
+	@echo "tsan: skipped: the engine and the simulator have no threads; the device will"
+
+fuzz:
+	@tools/dev/setup check
+	@tools/dev/fuzz $(T)
+
+sim: all
+	@tools/dev/sim $(B)/weft "$(SEED)" "$(N)"
+
+mutants:
+	@tools/dev/setup build
+	@tools/dev/mutants
+
+bench: all
+	@$(B)/bench/engine
+
+hooks:
+	@ln -sf "$(CURDIR)/tools/dev/pre-commit" "$$(git rev-parse --git-path hooks)/pre-commit"
+	@echo "hooks: tools/dev/pre-commit runs before each commit"
+
+clean:
+	rm -rf build build-asan build-fuzz build-mutants
+
+help:
+	@echo "make            build into build/; the program is build/weft"
+	@echo "make demo       the simulated fabric: spraying against single-path, side by side"
+	@echo "make check      what CI runs: lint, build, all tests, and again under sanitizers"
+	@echo "make lint       format, tidy, cppcheck, layers, purity, headers, codespell, shellcheck"
+	@echo "make format     run clang-format over the C files"
+	@echo "make asan       build with clang, ASan and UBSan, and run the tests"
+	@echo "make tsan       nothing yet: no threads"
+	@echo "make fuzz       every fuzzer for T=60 seconds"
+	@echo "make sim        1000 seeds of the fault simulator; N=count, SEED=first (alone: replay it)"
+	@echo "make mutants    plant protocol bugs one at a time; the simulator has to find them"
+	@echo "make bench      the engine back to back in memory"
+	@echo "make hooks      check format and layers before each commit"
+	@echo "make clean      remove the build folders"

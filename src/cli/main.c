@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The program: a table of commands and what is common to all of them.
+ *
+ * Results go to stdout and everything else to stderr, so that `weft ... --json | jq` sees only JSON.
+ * Nobody downstream checks printf(): a full disk or a closed pipe shows when stdout is flushed at the end,
+ * and turns any success into exit 2, because half a result must not look like a whole one. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int cmd_help(int argc, char **argv);
+static int cmd_version(int argc, char **argv);
+
+static const struct weft_cmd commands[] = {
+	{ "help", cmd_help, "say what the commands do", "usage: weft help [COMMAND]\n" },
+	{ "sim", weft_cmd_sim, "run the transport in a simulated network", weft_cmd_sim_usage },
+	{ "version", cmd_version, "print the version", "usage: weft version [--json]\n" },
+	{ NULL, NULL, NULL, NULL },
+};
+
+const struct weft_cmd *weft_cli_find(const struct weft_cmd *table, const char *name)
+{
+	for (; table->name; table++)
+		if (!strcmp(table->name, name))
+			return table;
+	return NULL;
+}
+
+/* Edits (insert, delete, replace) that turn one word into the other. */
+static size_t edit_distance(const char *a, const char *b)
+{
+	size_t row[32];
+	size_t n = strlen(b);
+
+	if (n >= WEFT_ARRAY_SIZE(row))
+		return SIZE_MAX;
+	for (size_t j = 0; j <= n; j++)
+		row[j] = j;
+	for (size_t i = 1; *a; a++, i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t best = diagonal + (*a != b[j - 1]);
+
+			diagonal = row[j];
+			best = WEFT_MIN(best, row[j] + 1);
+			row[j] = WEFT_MIN(best, row[j - 1] + 1);
+		}
+	}
+	return row[n];
+}
+
+void weft_cli_unknown(const struct weft_cmd *table, const char *prefix, const char *name)
+{
+	const char *close = NULL;
+	size_t best = 3; /* Two typing mistakes still make a useful guess, three do not. */
+
+	for (const struct weft_cmd *c = table; c->name; c++) {
+		size_t d = edit_distance(name, c->name);
+
+		/* A word that shares no letter with the command is not a misspelling of it. */
+		if (d < best && d < strlen(c->name)) {
+			best = d;
+			close = c->name;
+		}
+	}
+	fprintf(stderr, "%s: no such command: %.64s", prefix, name);
+	if (close)
+		fprintf(stderr, "; did you mean %s?\n", close);
+	else
+		fprintf(stderr, "; see `weft help`\n");
+}
+
+static void print_commands(FILE *to)
+{
+	fputs("usage: weft COMMAND [ARGUMENT...]\n\n", to);
+	for (const struct weft_cmd *c = commands; c->name; c++)
+		fprintf(to, "  %-10s %s\n", c->name, c->what);
+	fputs("\n`weft help COMMAND` says more about one of them.\n", to);
+}
+
+/* The spellings that every program is expected to know. */
+static const char *canonical(const char *name)
+{
+	if (!strcmp(name, "--help") || !strcmp(name, "-h"))
+		return "help";
+	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
+		return "version";
+	return name;
+}
+
+static int cmd_help(int argc, char **argv)
+{
+	const struct weft_cmd *c;
+
+	if (argc > 2) {
+		fputs("weft help: at most one command\n", stderr);
+		return 2;
+	}
+	if (argc < 2) {
+		print_commands(stdout);
+		return 0;
+	}
+	c = weft_cli_find(commands, canonical(argv[1]));
+	if (!c) {
+		weft_cli_unknown(commands, "weft help", argv[1]);
+		return 2;
+	}
+	printf("weft %s: %s\n\n%s", c->name, c->what, c->usage);
+	return 0;
+}
+
+static int cmd_version(int argc, char **argv)
+{
+	bool json = argc == 2 && !strcmp(argv[1], "--json");
+
+	if (argc > 1 && !json) {
+		fprintf(stderr, "weft version: only --json may follow, not %.64s\n",
+			argv[argc - 1]);
+		return 2;
+	}
+	printf(json ? "{\"name\": \"weft\", \"version\": \"%s\"}\n" : "weft %s\n", WEFT_VERSION);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct weft_cmd *c;
+	int status;
+
+	if (argc < 2) {
+		print_commands(stderr);
+		return 2;
+	}
+	c = weft_cli_find(commands, canonical(argv[1]));
+	if (!c) {
+		weft_cli_unknown(commands, "weft", argv[1]);
+		return 2;
+	}
+	/* `weft CMD --help` is what people try first. */
+	if (argc == 3 && c->run != cmd_help && !strcmp(canonical(argv[2]), "help")) {
+		status = cmd_help(2, argv);
+	} else {
+		status = c->run(argc - 1, argv + 1);
+	}
+	if (fflush(stdout) != 0) {
+		fprintf(stderr, "weft: cannot write the output: %s\n", strerror(errno));
+		return 2;
+	}
+	/* A write that failed in the middle has lost its errno, and the flush had nothing left to do. */
+	if (ferror(stdout)) {
+		fputs("weft: cannot write all of the output\n", stderr);
+		return 2;
+	}
+	return status;
+}

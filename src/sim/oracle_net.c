@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Frames: what left, what was lost, what arrived, and what that says about windows, retransmissions and
+ * paths. Totals are judged at the end, and only in runs whose parameters say that the rule applies: a run
+ * full of late duplicates and stalled hosts cannot help sending things twice. */
+#include "base/assert.h"
+#include "sim/fault.h"
+#include "sim/oracle_state.h"
+#include "srd/proto.h"
+
+static bool is_data(const struct weft_trace_rec *r)
+{
+	return r->op == WEFT_PKT_DATA;
+}
+
+static struct oracle_psn *psn_find(struct oracle *o, const struct weft_trace_rec *r)
+{
+	uint32_t epoch = r->imm;
+	uint64_t h = (r->addr + ((uint64_t)epoch << 32) + r->host * 16u + r->peer) * 0x9e3779b97f4a7c15u;
+
+	for (uint32_t i = (uint32_t)(h >> 32);; i++) {
+		struct oracle_psn *p = &o->psn[i & o->psn_mask];
+
+		if (!p->used || (p->psn == r->addr && p->epoch == epoch && p->from == r->host &&
+				 p->to == r->peer))
+			return p;
+	}
+}
+
+/* A PSN stands for one piece of one message for ever. A copy of it without payload tells the receiver
+ * that the message was given up; the payload never comes back after that. */
+static void check_psn(struct oracle *o, const struct weft_trace_rec *r)
+{
+	struct oracle_psn *p = psn_find(o, r);
+	bool payload = r->status != 0;
+
+	if (!p->used) {
+		*p = (struct oracle_psn){
+			.used = true,
+			.psn = r->addr,
+			.epoch = r->imm,
+			.from = r->host,
+			.to = r->peer,
+			.wr = r->wr,
+			.off = r->off,
+			.value = r->value,
+			.path = r->path,
+			.payload = payload,
+		};
+		return;
+	}
+	if (!(r->flags & WEFT_LOSSY_RTX))
+		oracle_violation(o, WEFT_I13, r->wr, "PSN %llx used twice",
+				 (unsigned long long)r->addr);
+	if (payload && (!p->payload || p->wr != r->wr || p->off != r->off || p->value != r->value))
+		oracle_violation(o, WEFT_I13, r->wr, "PSN %llx sent again with other bytes",
+				 (unsigned long long)r->addr);
+	if (p->path == r->path && o->param[WEFT_PARAM_PATHS] > 1)
+		oracle_violation(o, WEFT_I8, r->wr, "PSN %llx sent again on the same path %u",
+				 (unsigned long long)r->addr, r->path);
+	p->path = r->path;
+	p->payload = payload;
+}
+
+/* Three round trips after its first loss a sender has had every chance to know. */
+static void check_dark_path(struct oracle *o, const struct weft_trace_rec *r)
+{
+	weft_ns limit = 3 * o->param[WEFT_PARAM_RTT] + o->param[WEFT_PARAM_RTO_MIN];
+
+	if (!o->dark.on || !o->dark.seen_loss || r->host != o->dark.host || r->peer != o->dark.peer ||
+	    r->path != o->dark.path || r->flags & WEFT_LOSSY_CONTROL)
+		return;
+	if (r->at > o->dark.lost_at + limit)
+		oracle_violation(o, WEFT_I10, r->wr, "data on dark path %u %llu us after the first loss",
+				 r->path, (unsigned long long)((r->at - o->dark.lost_at) / 1000));
+}
+
+static void on_tx(struct oracle *o, const struct weft_trace_rec *r)
+{
+	o->report->packets++;
+	if (r->id < o->frames)
+		o->frame_type[r->id] = r->op;
+	if (!is_data(r))
+		return;
+	if (!o->pair[r->host][r->peer].may_send)
+		oracle_violation(o, WEFT_I13, r->wr, "data to host %u before its first answer", r->peer);
+	o->data_frames++;
+	o->data_bytes += r->value;
+	if (r->flags & WEFT_LOSSY_RTX) {
+		o->rtx_frames++;
+		o->rtx_bytes += r->value;
+	}
+	check_psn(o, r);
+	check_dark_path(o, r);
+}
+
+static void on_lost(struct oracle *o, const struct weft_trace_rec *r)
+{
+	if (r->flags & WEFT_LOSSY_CONTROL)
+		o->lost_control++;
+	else
+		o->lost_bytes += r->len;
+	if (o->dark.on && !o->dark.seen_loss && r->imm == WEFT_LOSSY_BLACKHOLE && r->host == o->dark.host &&
+	    r->peer == o->dark.peer && r->path == o->dark.path) {
+		o->dark.seen_loss = true;
+		o->dark.lost_at = r->at;
+	}
+}
+
+static void on_rx(struct oracle *o, const struct weft_trace_rec *r)
+{
+	struct oracle_pair *pair = &o->pair[r->host][r->peer];
+	bool original = r->id == r->addr && !(r->flags & WEFT_RX_STRANGER);
+	uint8_t type = r->addr < o->frames ? o->frame_type[r->addr] : 0;
+
+	if (r->flags & WEFT_RX_TAMPERED)
+		return;
+	pair->may_send = true;
+	/* A HELLO or RESET of the peer's own making answers nothing. */
+	if (type != WEFT_PKT_HELLO && type != WEFT_PKT_RESET) {
+		pair->heard_copy = true;
+		pair->heard = pair->heard || original;
+	}
+	if (!original)
+		return;
+	if (oracle_is_silent(o, r->host, r->peer))
+		pair->gap_end = r->at;
+	pair->last_rx = r->at;
+}
+
+static void on_fault(struct oracle *o, const struct weft_trace_rec *r)
+{
+	if (r->imm == WEFT_FAULT_CLOCK_JUMP)
+		o->host[r->host].jumped += r->addr;
+	if (!o->param[WEFT_PARAM_CHECK_PATH] || r->imm != WEFT_LOSSY_BLACKHOLE)
+		return;
+	o->dark.on = r->value;
+	o->dark.seen_loss = false;
+	o->dark.host = r->host;
+	o->dark.peer = r->peer;
+	o->dark.path = r->path;
+}
+
+static void on_sample(struct oracle *o, const struct weft_trace_rec *r)
+{
+	if (r->value > (uint64_t)r->len + r->off)
+		oracle_violation(o, WEFT_I7, WEFT_TRACE_NO_WR,
+				 "host %u has %u bytes in flight to host %u, window %u", r->host, r->value,
+				 r->peer, r->len);
+	if (r->flags & 1 && (int64_t)(int32_t)r->key < -(int64_t)r->off)
+		oracle_violation(o, WEFT_I7, WEFT_TRACE_NO_WR, "host %u overdrew the credit of host %u: %d",
+				 r->host, r->peer, (int)r->key);
+}
+
+static void on_goodput(struct oracle *o, const struct weft_trace_rec *r)
+{
+	uint64_t x = r->addr >> 8;
+
+	o->jain[r->host].sum += x;
+	o->jain[r->host].squares += x * x;
+	o->jain[r->host].n++;
+}
+
+bool oracle_on_net(struct oracle *o, const struct weft_trace_rec *r)
+{
+	switch (r->kind) {
+	case WEFT_TRACE_TX:
+		on_tx(o, r);
+		return true;
+	case WEFT_TRACE_LOST:
+		on_lost(o, r);
+		return true;
+	case WEFT_TRACE_RX:
+		on_rx(o, r);
+		return true;
+	case WEFT_TRACE_FAULT:
+		on_fault(o, r);
+		return true;
+	case WEFT_TRACE_SAMPLE:
+		on_sample(o, r);
+		return true;
+	case WEFT_TRACE_GOODPUT:
+		on_goodput(o, r);
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void check_retransmissions(struct oracle *o)
+{
+	/* A lost ACK may cost the tail probe that asks for the next one. */
+	uint64_t payload = o->param[WEFT_PARAM_PAYLOAD_MAX];
+	uint64_t bound = 2 * o->lost_bytes + o->data_bytes / 100 + o->lost_control * payload + 16 * payload;
+
+	if (o->param[WEFT_PARAM_CHECK_RTX] && o->rtx_bytes > bound)
+		oracle_violation(o, WEFT_I8, WEFT_TRACE_NO_WR,
+				 "%llu bytes retransmitted for %llu lost bytes of data and %llu lost control frames",
+				 (unsigned long long)o->rtx_bytes, (unsigned long long)o->lost_bytes,
+				 (unsigned long long)o->lost_control);
+	if (o->param[WEFT_PARAM_CHECK_SPURIOUS] && !o->lost_bytes && !o->lost_control &&
+	    o->rtx_frames > o->data_frames / 1000 + 1)
+		oracle_violation(o, WEFT_I8, WEFT_TRACE_NO_WR,
+				 "%llu of %llu packets sent again though none was lost",
+				 (unsigned long long)o->rtx_frames, (unsigned long long)o->data_frames);
+}
+
+/* Jain's index, (sum x)^2 / (n sum x^2), in whole numbers. */
+static void check_fairness(struct oracle *o, uint32_t host)
+{
+	uint64_t sum = o->jain[host].sum;
+	uint64_t n = o->jain[host].n;
+
+	if (n > 1 && 100 * sum * sum < 95 * n * o->jain[host].squares)
+		oracle_violation(o, WEFT_I11, WEFT_TRACE_NO_WR,
+				 "%llu senders to host %u are unequal: Jain index %llu %%",
+				 (unsigned long long)n, host,
+				 (unsigned long long)(100 * sum * sum / (n * o->jain[host].squares)));
+}
+
+void oracle_net_end(struct oracle *o)
+{
+	check_retransmissions(o);
+	for (uint32_t i = 0; i < ORACLE_HOSTS && o->param[WEFT_PARAM_CHECK_JAIN]; i++)
+		check_fairness(o, i);
+}
