@@ -16,12 +16,8 @@ const char weft_cmd_sim_usage[] =
 	"`weft sim faults --help` and `weft sim fabric --help` list the arguments.\n";
 
 static const struct weft_cmd subcommands[] = {
-#if WEFT_HAVE_FAULTS
 	{ "faults", weft_sim_faults_main, NULL, NULL },
-#endif
-#if WEFT_HAVE_FABRIC
 	{ "fabric", weft_sim_fabric_main, NULL, NULL },
-#endif
 	{ NULL, NULL, NULL, NULL },
 };
 

@@ -35,6 +35,7 @@
 struct packet {
 	struct packet *next; /* Free list. */
 	uint32_t head_len, payload_len;
+	bool is_probe; /* Of a path: no data, but in the class of data. */
 	bool is_big;
 	uint8_t head[];
 };
@@ -336,6 +337,7 @@ static bool on_next_frame(void *owner, uint32_t host, weft_ns now,
 	p = get_packet(run, tx.head_len > SMALL_HEAD);
 	p->head_len = tx.head_len;
 	p->payload_len = tx.payload.len;
+	p->is_probe = tx.probe;
 	memcpy(p->head, tx.head, tx.head_len);
 	*frame_out = (struct weft_fabric_frame){
 		.owner = p,
@@ -373,13 +375,15 @@ static void on_lost(void *owner, const struct weft_fabric_frame *frame, enum wef
 		    weft_ns now)
 {
 	struct run *run = owner;
+	bool is_probe;
 
 	(void)now;
+	is_probe = ((const struct packet *)frame->owner)->is_probe;
 	put_packet(run, frame->owner);
 	if (why != WEFT_FABRIC_LOSS_BLACKHOLE ||
 	    frame->sent_at < run->start + run->cfg->blackhole_at)
 		return;
-	if (frame->control)
+	if (frame->control || is_probe)
 		run->losses.control++;
 	else
 		weft_sim_losses_add(&run->losses, frame->src, frame->dst, frame->entropy,

@@ -76,8 +76,8 @@ static void start_engine(struct weft_run_host *h)
 	const char *why = "";
 	size_t size;
 
-	/* Another life, other epochs. */
-	cfg.seed += h->inc * 0x9e3779b97f4a7c15u;
+	/* Another life, other epochs: unrelated to the ones before. */
+	cfg.seed = weft_prng_next(&(struct weft_prng){ cfg.seed ^ (uint64_t)h->inc << 32 });
 	weft_assert(weft_srd_cfg_check(&cfg, &why) == 0);
 	size = (weft_srd_size(&cfg) + 63) & ~(size_t)63;
 	h->mem = aligned_alloc(64, size);
@@ -291,6 +291,7 @@ static int post(struct weft_run_host *h, uint32_t wr)
 	h->peer_open[p->peer]++;
 	h->run->open++;
 	h->run->waiting--;
+	weft_run_extend(h->run);
 	return 0;
 }
 
@@ -402,8 +403,8 @@ static void read_socket(struct weft_run_host *h)
 static uint8_t class_of(struct weft_run_host *h, const struct weft_srd_tx *tx)
 {
 	const struct weft_srd_payload *p = &tx->payload;
-	uint8_t class = tx->control ? WEFT_LOSSY_CONTROL : 0;
 	uint8_t type = tx->head[0] & 0x0f;
+	uint8_t class = type == WEFT_PKT_DATA ? 0 : WEFT_LOSSY_CONTROL;
 
 	if (tx->head[1] & WEFT_PKT_F_RTX)
 		class |= WEFT_LOSSY_RTX;
@@ -458,7 +459,7 @@ static void trace_sample(struct weft_run_host *h, uint8_t peer, const struct wef
 	struct weft_srd_peer_info info;
 	uint32_t handle;
 
-	if (tx->control || tx->head[1] & WEFT_PKT_F_RTX)
+	if ((tx->head[0] & 0x0f) != WEFT_PKT_DATA || tx->head[1] & WEFT_PKT_F_RTX)
 		return;
 	if (weft_srd_peer_get(h->srd, &h->run->host[peer].cfg->srd.gid, &handle))
 		return;

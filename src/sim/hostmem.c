@@ -445,7 +445,7 @@ void weft_hostmem_down(struct weft_run_host *h)
 		const struct weft_sim_wr_plan *plan = weft_run_plan(run, wr);
 
 		if (run->wr[wr].state == WEFT_RUN_WR_POSTED && plan->peer == h->index &&
-		    (plan->op == WEFT_SRD_WRITE || plan->op == WEFT_SRD_WRITE_IMM))
+		    run->wr[wr].key == h->mr[plan->mr].key && (plan->op == WEFT_SRD_WRITE || plan->op == WEFT_SRD_WRITE_IMM))
 			weft_run_trace(run,
 				       (struct weft_trace_rec){ .kind = WEFT_TRACE_SNAPSHOT,
 								.host = h->index,

@@ -71,7 +71,7 @@ bool oracle_is_silent(const struct oracle *o, uint8_t a, uint8_t b)
 	if (!o->busy[WEFT_MIN(a, b)][WEFT_MAX(a, b)])
 		return false;
 	span -= WEFT_MIN(span, jumped);
-	return is_over(o->now, WEFT_MAX(o->pair[a][b].last_rx, since), span) ||
+	return is_over(o->now, WEFT_MAX(o->pair[a][b].last_answer, since), span) ||
 	       is_over(o->now, WEFT_MAX(o->pair[b][a].last_rx, since), span);
 }
 
@@ -172,6 +172,9 @@ static bool explains_death(struct oracle *o, const struct oracle_wr *w, uint8_t 
 {
 	const struct oracle_pair *pair = &o->pair[w->host][w->peer];
 
+	/* A peer without a block for us drops what we send: as good as dead. */
+	if (o->param[WEFT_PARAM_FORGETFUL])
+		return true;
 	if (!oracle_is_silent(o, w->host, w->peer))
 		return false;
 	if (pair->lost || o->host[w->peer].changed_at > o->host[w->host].up_at)
@@ -265,10 +268,21 @@ static void check_success(struct oracle *o, struct oracle_wr *w, const struct we
 	o->pair[w->host][w->peer].proof_at = WEFT_MAX(o->pair[w->host][w->peer].proof_at, w->posted_at);
 }
 
-/* Waiting for a receiver that may never be ready again is what rnr_retry 7 means. */
+/* Waiting for a receiver that may never be ready again is what rnr_retry 7 means; and whoever comes
+ * later between the same two QPs may be made to wait behind. */
 static bool may_wait(const struct oracle *o, const struct oracle_wr *w)
 {
-	return !o->healed && w->rnr_retry == 7 && w->rnr_claims > 0;
+	if (o->healed)
+		return false;
+	for (uint32_t i = 0; i < o->wrs; i++) {
+		const struct oracle_wr *v = &o->wr[i];
+
+		if (v->posted && !v->orphan && v->rnr_retry == 7 && v->rnr_claims > 0 &&
+		    v->host == w->host && v->peer == w->peer && v->qpn == w->qpn &&
+		    v->peer_qpn == w->peer_qpn)
+			return true;
+	}
+	return false;
 }
 
 static void check_time(struct oracle *o, const struct oracle_wr *w, uint32_t n)

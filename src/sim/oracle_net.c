@@ -116,15 +116,18 @@ static void on_rx(struct oracle *o, const struct weft_trace_rec *r)
 		return;
 	pair->may_send = true;
 	/* A HELLO or RESET of the peer's own making answers nothing. */
-	if (type != WEFT_PKT_HELLO && type != WEFT_PKT_RESET) {
-		pair->heard_copy = true;
-		pair->heard = pair->heard || original;
-	}
+	if (type == WEFT_PKT_HELLO || type == WEFT_PKT_RESET)
+		return;
+	pair->heard_copy = true;
 	if (!original)
 		return;
+	pair->heard = true;
 	if (oracle_is_silent(o, r->host, r->peer))
 		pair->gap_end = r->at;
 	pair->last_rx = r->at;
+	/* Data and probes of the peer show that it lives, but not that it hears us. */
+	if (type == WEFT_PKT_ACK || type == WEFT_PKT_WELCOME)
+		pair->last_answer = r->at;
 }
 
 static void on_fault(struct oracle *o, const struct weft_trace_rec *r)

@@ -45,6 +45,7 @@ struct oracle_host {
 /* One direction: what `host` knows of `peer`. */
 struct oracle_pair {
 	weft_ns last_rx;           /* Last original frame from the peer that the host processed. */
+	weft_ns last_answer;       /* The same, of those that answer something. */
 	weft_ns gap_end;           /* When a silence long enough to count as death last ended. */
 	weft_ns proof_at;          /* Post time of the latest request that succeeded. */
 	bool heard, heard_copy;    /* Anything that answers, in this incarnation; copies apart. */

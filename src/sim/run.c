@@ -141,6 +141,14 @@ void weft_run_completed(struct weft_run *run, uint32_t wr)
 	release_dependents(run, wr, false);
 }
 
+/* Every request gets its full time, even the last of a long chain. */
+void weft_run_extend(struct weft_run *run)
+{
+	weft_ns span = run->healed ? run->s->heal_bound : run->s->bound;
+
+	run->deadline = WEFT_MAX(run->deadline, run->evq.now + span);
+}
+
 /* Faults at a time */
 
 void weft_run_crash(struct weft_run *run, struct weft_run_host *h, weft_ns span, uint32_t fault)
@@ -385,7 +393,9 @@ static weft_ns quiet_span(const struct weft_run *run)
 {
 	const struct weft_srd_cfg *cfg = engine_cfg(run);
 
-	return 2 * cfg->dead_after + 4 * cfg->idle_after + 4 * cfg->rto_max + WEFT_MS(20);
+	weft_ns late = run->s->on[WEFT_LOSSY_DUP_LATE] ? run->s->net.late_max : 0;
+
+	return 2 * cfg->dead_after + 4 * cfg->idle_after + 4 * cfg->rto_max + WEFT_MS(20) + late;
 }
 
 static void settle(struct weft_run *run)
@@ -400,6 +410,8 @@ static void settle(struct weft_run *run)
 		post_after(run, must);
 		return;
 	}
+	/* A ghost from the past wakes a context up; the last of them has to have come by the end. */
+	run->net.cfg.dose[WEFT_LOSSY_DUP_LATE] = run->net.cfg.dose[WEFT_LOSSY_REPLAY] = 0;
 	enter(run, PHASE_QUIET, quiet_span(run));
 }
 
@@ -465,9 +477,7 @@ static void on_post_time(struct weft_run *run, uint32_t wr)
 	run->timed--;
 	if (run->phase != PHASE_PLAN)
 		return;
-	/* Every request gets its full time, even the last of a long chain. */
-	run->deadline = WEFT_MAX(run->deadline, run->evq.now + (run->healed ? run->s->heal_bound :
-									   run->s->bound));
+	weft_run_extend(run);
 	weft_host_want(&run->host[p->host], wr);
 }
 
@@ -575,7 +585,7 @@ static void trace_params(struct weft_run *run)
 	param(run, WEFT_PARAM_CHECK_SPURIOUS, s->flavour == WEFT_FLAVOUR_CLEAN);
 	param(run, WEFT_PARAM_CHECK_JAIN, s->flavour == WEFT_FLAVOUR_FAIR);
 	param(run, WEFT_PARAM_CHECK_PATH, s->flavour == WEFT_FLAVOUR_DARK);
-	param(run, WEFT_PARAM_FORGETFUL, s->on[WEFT_FAULT_POOL_CONTEXTS]);
+	param(run, WEFT_PARAM_FORGETFUL, s->on[WEFT_FAULT_POOL_CONTEXTS] || s->on[WEFT_FAULT_POOL_ACTIVE]);
 	param(run, WEFT_PARAM_PAYLOAD_MAX, payload);
 	param(run, WEFT_PARAM_PAYLOAD_MIN, smallest);
 	param(run, WEFT_PARAM_MTU, s->mtu);

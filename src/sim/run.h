@@ -152,6 +152,7 @@ void weft_hostmem_check_guards(struct weft_run_host *h);
 /* run.c, for the other two. */
 void weft_run_trace(struct weft_run *run, struct weft_trace_rec rec);
 void weft_run_stuck(struct weft_run *run, uint8_t host, uint32_t how);
+void weft_run_extend(struct weft_run *run);
 void weft_run_completed(struct weft_run *run, uint32_t wr);
 void weft_run_delivered(struct weft_run *run, uint32_t wr);
 void weft_run_crash(struct weft_run *run, struct weft_run_host *h, weft_ns span, uint32_t fault);

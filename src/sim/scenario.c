@@ -154,7 +154,7 @@ static void make_bounds(struct weft_scenario *s)
 		s->heal_bound += WEFT_MS(1200);
 	/* With room for one peer at a time the others wait until that one has gone idle. */
 	if (s->on[WEFT_FAULT_POOL_ACTIVE] || s->on[WEFT_FAULT_POOL_CONTEXTS])
-		s->heal_bound += 4 * s->hosts * (cfg->idle_after + cfg->rto_max);
+		s->heal_bound += cfg->dead_after + 4 * s->hosts * (cfg->idle_after + cfg->rto_max);
 	if (s->on[WEFT_FAULT_POOL_MSGS] || s->on[WEFT_FAULT_POOL_PACKETS] ||
 	    s->on[WEFT_FAULT_POOL_RX_MSGS] || s->on[WEFT_FAULT_POOL_READS])
 		s->heal_bound += 10 * cfg->rto_max;

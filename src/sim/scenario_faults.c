@@ -149,6 +149,8 @@ static void apply_dark(struct weft_scenario *s)
 	};
 
 	s->shape = WEFT_SHAPE_STREAMS;
+	for (uint32_t i = 0; i < s->hosts; i++)
+		s->host[i].srd.lb = WEFT_SRD_LB_MIXED;
 	act(s, a);
 }
 
@@ -483,7 +485,8 @@ static void apply_pool(struct weft_scenario *s, uint32_t fault)
 			cfg->contexts_max = 1 + below(s, s->hosts);
 			break;
 		case WEFT_FAULT_POOL_ACTIVE:
-			cfg->active_max = 1 + below(s, 3);
+			/* One for what it sends and one for what it gets, or rings of hosts lock up. */
+			cfg->active_max = 2 + below(s, 3);
 			break;
 		case WEFT_FAULT_POOL_MSGS:
 			cfg->msgs_max = 1 + below(s, 8);

@@ -70,7 +70,7 @@ enum weft_trace_param {
 	WEFT_PARAM_CHECK_SPURIOUS, /* 1: nothing was lost or late, so nothing is to be sent twice. */
 	WEFT_PARAM_CHECK_JAIN,   /* 1: GOODPUT records must be fair. */
 	WEFT_PARAM_CHECK_PATH,   /* 1: one path goes dark (FAULT record) in an else clean network. */
-	WEFT_PARAM_FORGETFUL,    /* 1: contexts are few, so idle peers are forgotten. */
+	WEFT_PARAM_FORGETFUL,    /* 1: hosts have no room for all their peers at a time. */
 	WEFT_PARAM_PAYLOAD_MAX,
 	WEFT_PARAM_PAYLOAD_MIN,  /* Messages of up to this length are one packet, come what may. */
 	WEFT_PARAM_MTU,          /* Smallest frame size at which frames vanish. */

@@ -230,12 +230,9 @@ static void apply_echo(struct weft_srd *srd, struct weft_active *act, const stru
 	rtt = (weft_ns)age << 4;
 	if (echo->hold < UINT16_MAX && hold < rtt) {
 		weft_cc_on_sample(srd, act, path, rtt - hold, echo->ce);
+		if (echo->probe)
+			weft_path_on_probe(srd, act, echo->ev, rtt - hold);
 		weft_path_on_sample(srd, act, echo->ev, rtt - hold, echo->ce || echo->trimmed);
-	}
-	if (echo->probe && path->flags & WEFT_PATH_OUT) {
-		path->flags &= (uint8_t)~WEFT_PATH_OUT;
-		act->lb.out--;
-		srd->stats.path_in++;
 	}
 	if (echo->trimmed)
 		apply_trimmed(srd, act, echo);
@@ -263,7 +260,7 @@ static bool is_repeated(struct weft_ctx *ctx, struct weft_active *act, uint64_t 
 static void on_progress(struct weft_srd *srd, struct weft_active *act, const struct applied *sum)
 {
 	weft_txw_advance(srd, act);
-	act->last_progress = srd->now;
+	act->last_progress = act->rto_from = srd->now;
 	act->rto_count = 0;
 	act->tlp_done = 0;
 	weft_cc_on_acked(srd, act, sum->bytes);

@@ -47,7 +47,9 @@ struct weft_entry {
 	uint8_t tries;            /* Transmissions so far, saturating. */
 	uint8_t voided;           /* Sent as VOID at least once: the answer tells which copy won. */
 	uint8_t kind;             /* enum weft_wire_op. */
-	uint32_t reserved;
+	uint8_t attempt;          /* Of its message: see "Receiver not ready". */
+	uint8_t code;             /* RESP without payload: the status that ends the READ. */
+	uint16_t reserved;
 };
 static_assert(sizeof(struct weft_entry) <= 32, "a packet in flight costs at most 32 bytes");
 
@@ -163,6 +165,7 @@ struct weft_active {
 	} at;                                 /* Deadlines; NEVER when off. */
 
 	weft_ns last_heard, last_progress, last_tx, last_probe;
+	weft_ns rto_from;                     /* Progress, the last timeout, or the end of idleness. */
 	uint8_t rto_count;                    /* Timeouts since the last progress. */
 	uint8_t tlp_done;                     /* A tail probe is out since the last progress. */
 	uint8_t quiet_probes;                 /* Keep-alive probes since last_heard. */
@@ -245,7 +248,9 @@ struct weft_msg {
 	uint8_t kind;             /* enum weft_wire_op: SEND .. READ, or RESP. */
 	uint8_t where;
 	uint8_t rnr_retry, rnr_tries, rnr_stage;
+	uint8_t attempt;          /* Refused attempts so far, modulo 2^8. */
 	uint8_t end_code;         /* RESP: status that ends the READ early. */
+	bool end_sent;            /* ... and a packet with it is on its way. */
 	bool answered;            /* READ: part of the answer arrived. */
 	bool started;             /* Its first packet left. */
 	bool completed;           /* The owner knows how it ended; only remains are in flight. */
@@ -425,6 +430,7 @@ struct weft_path *weft_path_at(struct weft_srd *srd, const struct weft_active *a
 uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes, uint16_t avoid);
 uint16_t weft_path_pick_control(struct weft_srd *srd, struct weft_active *act);
 void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt, bool ce);
+void weft_path_on_probe(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt);
 void weft_path_penalise(struct weft_srd *srd, struct weft_active *act, uint16_t ev, uint32_t points);
 void weft_path_take_out(struct weft_srd *srd, struct weft_active *act, uint16_t ev);
 void weft_path_freeze(struct weft_srd *srd, struct weft_active *act);

@@ -6,7 +6,7 @@
  * shows our epoch therefore belongs to the incarnation that we mean, and a packet need not carry its
  * sender's. Two rules keep this true. A HELLO is answered with a fresh epoch unless it is the same HELLO
  * again, or ours is out and not yet paired. And an answer that would pair an epoch a second time makes
- * us start over with a fresh one.
+ * us go on with a fresh one.
  *
  * A HELLO alone changes nothing that works: it may be an old copy. Its answer is kept beside the context
  * (pend_*) and takes effect when the first packet comes back that shows the epoch named in the answer,
@@ -31,6 +31,9 @@ static void schedule(struct weft_srd *srd, struct weft_ctx *ctx)
 	weft_ns first = WEFT_MAX(srd->cfg.rto_min, 2 * srd->cfg.rtt_hint);
 	weft_ns wait = WEFT_MIN(first << WEFT_MIN(ctx->hs_tries, 16), srd->cfg.rto_max);
 
+	/* A quarter of chance, so that two ends that failed together do not try again together. */
+	wait += weft_prng_below(&srd->prng, (uint32_t)(wait / 4) + 1);
+
 	ctx->hs_at = (uint32_t)((srd->now + wait) >> 10) + 1;
 	if (ctx->hs_tries < UINT8_MAX)
 		ctx->hs_tries++;
@@ -53,6 +56,14 @@ void weft_hs_begin(struct weft_srd *srd, struct weft_ctx *ctx)
 	schedule(srd, ctx);
 	weft_ctx_ready(srd, ctx);
 	weft_ctx_arm(srd, ctx);
+}
+
+/* Our HELLO's epoch turned out to be paired with an incarnation of the peer that is gone. The next HELLO
+ * carries a fresh one, at its time: sent at once, two such ends could go on for ever at full speed. */
+static void renew_epoch(struct weft_srd *srd, struct weft_ctx *ctx)
+{
+	ctx->epoch = weft_hs_fresh_epoch(srd);
+	ctx->pend_epoch = ctx->pend_peer_epoch = 0;
 }
 
 /* Both epochs are known: the context is open under them. */
@@ -128,6 +139,11 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 		weft_drop_count(srd, WEFT_SRD_DROP_STALE);
 		return;
 	}
+	/* Both call at once: the end with the smaller address answers, the other one's call stands. */
+	if (ctx->state == WEFT_CTX_HELLO && memcmp(&srd->cfg.gid, &hello.src, sizeof(hello.src)) > 0) {
+		weft_drop_count(srd, WEFT_SRD_DROP_STALE);
+		return;
+	}
 	if (ctx->state == WEFT_CTX_OPEN && ctx->peer_epoch == hello.epoch) {
 		/* Our WELCOME was lost, or this is an old copy: the same answer serves both. */
 		ctx->flags |= WEFT_CTX_F_WELCOME;
@@ -135,10 +151,8 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 		return;
 	}
 	if (ctx->pend_peer_epoch != hello.epoch) {
-		bool paired = ctx->state == WEFT_CTX_HELLO && ctx->pend_epoch == ctx->epoch;
-
-		if (paired)
-			weft_hs_begin(srd, ctx);
+		if (ctx->state == WEFT_CTX_HELLO && ctx->pend_epoch == ctx->epoch)
+			renew_epoch(srd, ctx);
 		ctx->pend_epoch = ctx->state == WEFT_CTX_HELLO ? ctx->epoch : weft_hs_fresh_epoch(srd);
 		ctx->pend_peer_epoch = hello.epoch;
 	}
@@ -170,8 +184,7 @@ void weft_hs_on_welcome(struct weft_srd *srd, const struct weft_hdr *hdr, const 
 		return;
 	}
 	if (ctx->pend_epoch == ctx->epoch && ctx->pend_peer_epoch != hello.epoch) {
-		ctx->pend_epoch = ctx->pend_peer_epoch = 0;
-		weft_hs_begin(srd, ctx);
+		renew_epoch(srd, ctx);
 		return;
 	}
 	open_ctx(srd, ctx, ctx->epoch, hello.epoch, hdr->src_ctx, hello.payload_max,

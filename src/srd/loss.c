@@ -4,9 +4,10 @@
  * A path is first-in first-out, so a packet is lost as soon as one sent later on the same path is known
  * to have arrived. Thin paths see few packets, so there is a second rule across paths: something sent
  * later has arrived, and the packet is older than any path should take (smoothed round trip plus four
- * times its deviation; doubled for a while when receivers report that we were wrong). Both rules need
- * evidence. Silence is handled by time: after two round trips without news the oldest packet is sent
- * again (tail probe), after the retransmission timeout everything that old is.
+ * times its deviation, and some; doubled for a while when receivers report that we were wrong). Both
+ * rules need evidence. Silence is handled by time: after two round trips without news the oldest packet
+ * is sent again (tail probe), after the retransmission timeout everything that old is. While news keep
+ * coming there is no timeout: one packet that is late says nothing about the peer.
  *
  * While a receiver hands out credits (incast) queues are long and uneven and there is other work to
  * do with each credit, so the second rule waits for twice the time there. */
@@ -24,26 +25,33 @@ static weft_ns rto_now(const struct weft_srd *srd, const struct weft_active *act
 	return WEFT_MIN(weft_loss_rto(srd, act) << WEFT_MIN(act->rto_count, 16), srd->cfg.rto_max);
 }
 
-/* How old a packet must be for the rule across paths. */
-static weft_ns patience(const struct weft_active *act)
+/* How old a packet must be for the rule across paths: 1.4 times what a slow path should take, but
+ * clearly less than a timeout, which would cost more than the packet. */
+static weft_ns patience(const struct weft_srd *srd, const struct weft_active *act)
 {
 	weft_ns spread = WEFT_MAX(4 * act->cc.rttvar, act->cc.base_rtt / 4);
-	weft_ns wait = (act->cc.srtt + spread) * act->reo_mult;
+	weft_ns wait = (act->cc.srtt + spread) * act->reo_mult * 7 / 5;
 
-	return act->cc.credit_mode ? 2 * wait : wait;
+	if (act->cc.credit_mode)
+		wait *= 2;
+	return WEFT_MIN(wait, weft_loss_rto(srd, act) * 4 / 5);
 }
 
-/* When does this packet count as lost? NEVER: there is no evidence yet. */
+/* When does this packet count as lost? NEVER: there is no evidence yet. One that was lost more than
+ * twice waits twice as long each time: perhaps it is the packet, not the path (see "Shrinking"). */
 static weft_ns lost_at(struct weft_srd *srd, struct weft_active *act, const struct weft_entry *e)
 {
 	const struct weft_path *path = weft_path_at(srd, act, e->ev);
-	uint32_t ts = weft_ts(e->tx_ns);
+	uint32_t ts = weft_ts(e->tx_ns), again = e->tries > 3 ? WEFT_MIN(e->tries - 3u, 16u) : 0;
+	weft_ns wait;
 
 	if (path->flags & WEFT_PATH_SEEN && weft_ts_after(path->acked_ts, ts))
-		return e->tx_ns + act->cc.base_rtt + act->cc.base_rtt / 4 + WEFT_US(2);
-	if (act->tx.rack_valid && weft_ts_after(act->tx.rack_ts, ts))
-		return e->tx_ns + patience(act);
-	return WEFT_NS_NEVER;
+		wait = act->cc.base_rtt + act->cc.base_rtt / 4 + WEFT_US(2);
+	else if (act->tx.rack_valid && weft_ts_after(act->tx.rack_ts, ts))
+		wait = patience(srd, act);
+	else
+		return WEFT_NS_NEVER;
+	return e->tx_ns + WEFT_MIN(wait << again, WEFT_MAX(wait, srd->cfg.rto_max));
 }
 
 static void lose(struct weft_srd *srd, struct weft_active *act, uint16_t slot)
@@ -82,6 +90,11 @@ void weft_loss_scan(struct weft_srd *srd, struct weft_active *act)
 		weft_ctx_ready(srd, &srd->ctxs[act->ctx]);
 }
 
+static weft_ns timeout_at(const struct weft_srd *srd, const struct weft_active *act)
+{
+	return act->rto_from + rto_now(srd, act);
+}
+
 static weft_ns tail_probe_at(const struct weft_active *act)
 {
 	if (act->tlp_done || act->rto_count)
@@ -91,13 +104,9 @@ static weft_ns tail_probe_at(const struct weft_active *act)
 
 void weft_loss_arm(struct weft_srd *srd, struct weft_active *act)
 {
-	const struct weft_entry *oldest;
-
 	act->at.tail = WEFT_NS_NEVER;
-	if (!act->tx.fly_pkts)
-		return;
-	oldest = weft_txw_slot(srd, act, act->tx.fly.head);
-	act->at.tail = WEFT_MIN(oldest->tx_ns + rto_now(srd, act), tail_probe_at(act));
+	if (act->tx.fly_pkts)
+		act->at.tail = WEFT_MIN(timeout_at(srd, act), tail_probe_at(act));
 }
 
 /* Shrinking. Probes come back but data does not: the way may have become too narrow for our packets.
@@ -123,6 +132,7 @@ static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	weft_ns rto = weft_loss_rto(srd, act);
 
 	srd->stats.retrans_timeout_events++;
+	act->rto_from = srd->now;
 	if (act->rto_count < UINT8_MAX)
 		act->rto_count++;
 	if (act->rto_count >= 8 && srd->now - act->last_progress >= srd->cfg.dead_after) {
@@ -152,14 +162,11 @@ static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 /* Silence: no news for two round trips, or for a whole timeout. */
 void weft_loss_on_tail(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
 {
-	const struct weft_entry *oldest;
-
 	if (!act->tx.fly_pkts) {
 		act->at.tail = WEFT_NS_NEVER;
 		return;
 	}
-	oldest = weft_txw_slot(srd, act, act->tx.fly.head);
-	if (oldest->tx_ns + rto_now(srd, act) <= srd->now) {
+	if (timeout_at(srd, act) <= srd->now) {
 		on_timeout(srd, ctx, act);
 		if (ctx->state != WEFT_CTX_OPEN)
 			return;

@@ -30,30 +30,21 @@ static void q_remove(struct weft_srd *srd, struct weft_msgq *q, struct weft_msg 
 		srd->msgs[msg->next].prev = msg->prev;
 }
 
-static void q_push_tail(struct weft_srd *srd, struct weft_msgq *q, struct weft_msg *msg)
+/* Before the message with index `before`; NIL: at the end. */
+static void q_insert(struct weft_srd *srd, struct weft_msgq *q, struct weft_msg *msg, uint32_t before)
 {
 	uint32_t i = (uint32_t)(msg - srd->msgs);
 
-	msg->next = WEFT_NIL;
-	msg->prev = q->tail;
-	if (q->tail == WEFT_NIL)
+	msg->next = before;
+	msg->prev = before == WEFT_NIL ? q->tail : srd->msgs[before].prev;
+	if (msg->prev == WEFT_NIL)
 		q->head = i;
 	else
-		srd->msgs[q->tail].next = i;
-	q->tail = i;
-}
-
-static void q_push_head(struct weft_srd *srd, struct weft_msgq *q, struct weft_msg *msg)
-{
-	uint32_t i = (uint32_t)(msg - srd->msgs);
-
-	msg->prev = WEFT_NIL;
-	msg->next = q->head;
-	if (q->head == WEFT_NIL)
+		srd->msgs[msg->prev].next = i;
+	if (before == WEFT_NIL)
 		q->tail = i;
 	else
-		srd->msgs[q->head].prev = i;
-	q->head = i;
+		srd->msgs[before].prev = i;
 }
 
 static void unqueue(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg)
@@ -138,7 +129,7 @@ void weft_msg_enqueue(struct weft_srd *srd, struct weft_active *act, struct weft
 	if (msg->where == WEFT_MSG_SENDQ)
 		return;
 	unqueue(srd, act, msg);
-	q_push_tail(srd, &act->tx.sendq, msg);
+	q_insert(srd, &act->tx.sendq, msg, WEFT_NIL);
 	msg->where = WEFT_MSG_SENDQ;
 	weft_ctx_ready(srd, &srd->ctxs[msg->ctx]);
 }
@@ -163,7 +154,8 @@ static bool has_fresh(const struct weft_msg *msg)
 
 bool weft_msg_has_more(const struct weft_msg *msg)
 {
-	return msg->pieces != WEFT_NIL || has_fresh(msg) || (msg->cancel && !msg->inflight);
+	return msg->pieces != WEFT_NIL || has_fresh(msg) || (msg->cancel && !msg->inflight) ||
+	       (msg->end_code && !msg->end_sent && !msg->completed);
 }
 
 static uint32_t fresh_len(const struct weft_msg *msg)
@@ -182,7 +174,7 @@ void weft_msg_peek(const struct weft_srd *srd, const struct weft_ctx *ctx, const
 	} else if (has_fresh(msg)) {
 		*off_out = msg->next_off;
 		len = fresh_len(msg);
-	} else { /* A CANCEL. */
+	} else { /* A CANCEL, or the code that ends a READ. */
 		*off_out = 0;
 		len = 0;
 	}
@@ -214,6 +206,10 @@ void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_ms
 	}
 	if (msg->completed) {
 		msg->cancel = false;
+		return;
+	}
+	if (msg->end_code) {
+		msg->end_sent = true;
 		return;
 	}
 	if (!msg->started)
@@ -328,13 +324,17 @@ static void rnr_again_at(struct weft_srd *srd, struct weft_active *act, struct w
 	weft_ctx_ready(srd, &srd->ctxs[leader->ctx]);
 }
 
+/* Behind the other leaders, before the followers: the one that was refused last tries last. */
 static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg)
 {
-	if (msg->where != WEFT_MSG_LEADER) {
-		unqueue(srd, act, msg);
-		q_push_head(srd, &act->tx.rnr, msg);
-		msg->where = WEFT_MSG_LEADER;
-	}
+	uint32_t at;
+
+	unqueue(srd, act, msg);
+	at = act->tx.rnr.head;
+	while (at != WEFT_NIL && srd->msgs[at].where == WEFT_MSG_LEADER)
+		at = srd->msgs[at].next;
+	q_insert(srd, &act->tx.rnr, msg, at);
+	msg->where = WEFT_MSG_LEADER;
 	rnr_again_at(srd, act, msg, srd->now + rnr_delay(srd, msg));
 }
 
@@ -369,7 +369,7 @@ static struct weft_msg *sendq_next(struct weft_srd *srd, struct weft_active *act
 		    !has_leader(srd, act, msg))
 			return msg;
 		unqueue(srd, act, msg);
-		q_push_tail(srd, &act->tx.rnr, msg);
+		q_insert(srd, &act->tx.rnr, msg, WEFT_NIL);
 		msg->where = WEFT_MSG_FOLLOWS;
 	}
 	return NULL;
@@ -478,31 +478,29 @@ void weft_msg_check_done(struct weft_srd *srd, struct weft_msg *msg)
 static bool on_refused(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg,
 		       const struct weft_entry *e, uint8_t code)
 {
-	bool attempt_over = msg->where != WEFT_MSG_LEADER || msg->rnr_at == WEFT_NS_NEVER;
-
 	if (code != WEFT_CODE_VOID && code != WEFT_CODE_BUSY && code != WEFT_SRD_RNR) {
 		weft_msg_fail(srd, msg, (enum weft_srd_status)code);
 		return true;
 	}
+	/* Of an answer to a READ that ended with a code, nothing more is to be sent. */
+	if (msg->end_code)
+		return true;
 	if (!piece_add(srd, act, msg, e->off, e->len))
 		return false;
-	if (code == WEFT_CODE_VOID) {
+	if (code == WEFT_SRD_RNR)
+		srd->stats.rnr_rx++;
+	/* Several packets of one attempt may be refused; that is one refusal and one wait. */
+	if (code == WEFT_CODE_VOID || e->attempt != msg->attempt) {
 		if (msg->where == WEFT_MSG_WAITS)
 			weft_msg_enqueue(srd, act, msg);
 		else if (msg->where == WEFT_MSG_LEADER && msg->rnr_at == WEFT_NS_NEVER)
 			rnr_again_at(srd, act, msg, srd->now);
-		return true;
-	}
-	if (code == WEFT_SRD_RNR) {
-		srd->stats.rnr_rx++;
-		/* Several packets of one attempt may be refused; that is one refusal. */
-		if (attempt_over && msg->rnr_retry < 7 && msg->rnr_tries++ >= msg->rnr_retry) {
-			weft_msg_fail(srd, msg, WEFT_SRD_RNR);
-			return true;
-		}
-	}
-	if (attempt_over)
+	} else if (code == WEFT_SRD_RNR && msg->rnr_retry < 7 && msg->rnr_tries++ >= msg->rnr_retry) {
+		weft_msg_fail(srd, msg, WEFT_SRD_RNR);
+	} else {
+		msg->attempt++;
 		rnr_wait(srd, act, msg);
+	}
 	return true;
 }
 

@@ -4,10 +4,10 @@
  * "Mixed": an entropy whose last acknowledgement came back unmarked and fast is used again at once
  * (a small stack of them is kept); when there is none, paths take turns in an order that changes with
  * every lap, so that two senders do not stay in step. A path that showed congestion is skipped for some
- * laps, as many as it has penalty points. A path that lost a packet is out: it gets no data until a
- * probe sent over it has come back, because a dead path and a crowded one look alike to their sender,
- * and a probe costs forty bytes where a packet costs a timeout. After a retransmission timeout only
- * paths that have proved good are used for a while.
+ * laps, as many as it has penalty points. A path that lost a packet, or is far slower than the others, is
+ * out: it gets no data until a probe sent over it has come back in time, because a dead path and a
+ * crowded one look alike to their sender, and a probe costs forty bytes where a packet costs a timeout.
+ * After a retransmission timeout only paths that have proved good are used for a while.
  *
  * A retransmission never takes the path of the lost packet while there is another. */
 #include "srd/engine.h"
@@ -145,6 +145,23 @@ uint16_t weft_path_pick_control(struct weft_srd *srd, struct weft_active *act)
 	return act->rx.ack_path;
 }
 
+static bool is_slow(const struct weft_srd *srd, const struct weft_active *act, weft_ns rtt)
+{
+	return rtt > act->cc.srtt + weft_cc_target(srd, act);
+}
+
+/* A probe came back over a path that is out. It queued like data, so its time is that of the path. */
+void weft_path_on_probe(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt)
+{
+	struct weft_path *path = weft_path_at(srd, act, ev);
+
+	if (!(path->flags & WEFT_PATH_OUT) || is_slow(srd, act, rtt))
+		return;
+	path->flags &= (uint8_t)~WEFT_PATH_OUT;
+	act->lb.out--;
+	srd->stats.path_in++;
+}
+
 void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt, bool ce)
 {
 	struct weft_path *path = weft_path_at(srd, act, ev);
@@ -153,11 +170,12 @@ void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t
 	path->flags |= WEFT_PATH_GOOD;
 	if (srd->cfg.lb != WEFT_SRD_LB_MIXED)
 		return;
-	if (ce)
+	/* When half of the paths look slow, it is not the paths. */
+	if (is_slow(srd, act, rtt) && 2 * act->lb.out < srd->cfg.paths)
+		weft_path_take_out(srd, act, ev);
+	else if (ce)
 		weft_path_penalise(srd, act, ev, 1);
-	else if (rtt > act->cc.srtt + weft_cc_target(srd, act))
-		weft_path_penalise(srd, act, ev, 1);
-	else if (delay < weft_cc_target(srd, act) / 2 && !path->penalty &&
+	else if (delay < weft_cc_target(srd, act) * 3 / 8 && !path->penalty &&
 		 act->lb.recycled_len < WEFT_RECYCLE)
 		act->lb.recycled[act->lb.recycled_len++] = ev;
 }

@@ -463,7 +463,7 @@ weft_ns weft_srd_next_deadline(const struct weft_srd *srd)
 /* Output */
 
 static void build_probe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act, uint16_t ev,
-			struct weft_srd_tx *tx)
+			bool of_path, struct weft_srd_tx *tx)
 {
 	struct weft_hdr hdr;
 
@@ -471,6 +471,8 @@ static void build_probe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 	hdr.flags = WEFT_PKT_F_ACKREQ;
 	hdr.psn = act->tx.una;
 	weft_txw_finish(srd, ctx, &hdr, 0, true, tx);
+	tx->control = !of_path;
+	tx->probe = of_path;
 }
 
 static bool next_of_ctx(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_srd_tx *tx)
@@ -491,12 +493,12 @@ static bool next_of_ctx(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 	}
 	if (act->probe_now) {
 		act->probe_now = false;
-		build_probe(srd, ctx, act, weft_path_pick_control(srd, act), tx);
+		build_probe(srd, ctx, act, weft_path_pick_control(srd, act), false, tx);
 		return true;
 	}
 	if (act->lb.out && weft_path_next_probe(srd, act, &ev)) {
 		srd->stats.path_probes++;
-		build_probe(srd, ctx, act, ev, tx);
+		build_probe(srd, ctx, act, ev, true, tx);
 		return true;
 	}
 	return false;

@@ -250,6 +250,7 @@ struct weft_srd_tx {
 	struct weft_gid to;
 	uint16_t path;                 /* 0 .. paths - 1: the entropy that selects the way. */
 	bool control;                  /* Carries no message data: worth a faster class where there is one. */
+	bool probe;                    /* Carries none either, but must queue like data: it tries a path. */
 	uint32_t head_len;
 	struct weft_srd_payload payload;
 	uint8_t head[WEFT_SRD_HEAD_MAX];

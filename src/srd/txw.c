@@ -199,6 +199,7 @@ void weft_txw_finish(struct weft_srd *srd, const struct weft_ctx *ctx, const str
 		tx->to = ctx->gid;
 	tx->path = hdr->ev;
 	tx->control = control;
+	tx->probe = false;
 	tx->head_len = WEFT_PROTO_HDR + body_len;
 	final.len = (uint16_t)(body_len + tx->payload.len);
 	weft_hdr_encode(tx->head, &final);
@@ -223,7 +224,8 @@ static void fill_payload(const struct weft_msg *msg, uint32_t off, uint32_t len,
 }
 
 /* An answer to a READ is checked anew for each packet: the region may be gone by now. The first refusal
- * ends the answer; what is sent instead of bytes is its code. */
+ * ends the answer: its code goes out, in a packet of its own. (Not under a PSN that carried bytes: the
+ * peer may have them, and would take the code for a duplicate.) */
 static void check_answer(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg)
 {
 	struct weft_srd_msg_info info = {
@@ -240,10 +242,11 @@ static void check_answer(struct weft_srd *srd, struct weft_active *act, struct w
 	if (msg->end_code)
 		return;
 	msg->end_code = (uint8_t)srd->ops->read_check(srd->owner, &info);
-	if (msg->end_code) {
-		weft_msg_drop_rest(srd, act, msg);
-		msg->started = true;
-	}
+	if (!msg->end_code)
+		return;
+	weft_msg_drop_rest(srd, act, msg);
+	msg->started = true;
+	weft_msg_enqueue(srd, act, msg);
 }
 
 /* What goes out under this PSN: the operation as it stands in the message, or a VOID in its place when
@@ -270,12 +273,12 @@ static void build(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 
 	weft_txw_fill_hdr(srd, ctx, WEFT_PKT_DATA, ev, &hdr);
 	hdr.psn = psn;
-	fill_payload(msg, e->off, is_void || msg->end_code ? 0 : e->len, &tx->payload);
+	fill_payload(msg, e->off, is_void ? 0 : e->len, &tx->payload);
 	if (is_void) {
 		e->voided = true;
 		op = (struct weft_op){ .op = WEFT_WIRE_VOID, .una = op.una };
-	} else if (e->kind == WEFT_WIRE_RESP) {
-		op.code = msg->end_code;
+	} else {
+		op.code = e->code;
 	}
 	if (e->off + e->len == msg->len)
 		hdr.flags |= WEFT_PKT_F_LAST;
@@ -342,6 +345,8 @@ static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_activ
 		e->tries++;
 	fly(srd, act, e, psn % WEFT_SRD_WINDOW);
 	act->last_tx = srd->now;
+	if (act->tx.fly_pkts + act->tx.lost_pkts == 1)
+		act->rto_from = srd->now;
 	if (act->lb.out && act->at.probe == WEFT_NS_NEVER)
 		act->at.probe = srd->now;
 	weft_loss_arm(srd, act);
@@ -356,8 +361,10 @@ static bool relaunch_lost(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 
 	if (!weft_cc_may_send(srd, ctx, act, e->len + WEFT_SRD_DATA_HEAD))
 		return false;
-	if (e->kind == WEFT_WIRE_RESP && !msg->completed)
+	if (e->kind == WEFT_WIRE_RESP && !msg->completed) {
 		check_answer(srd, act, msg);
+		e->voided |= msg->end_code && !e->code;
+	}
 	leave_list(srd, act, e);
 	launch(srd, ctx, act, weft_txw_psn(act, slot),
 	       weft_path_pick(srd, act, e->len + WEFT_SRD_DATA_HEAD, e->ev), tx);
@@ -394,6 +401,8 @@ static bool launch_fresh(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 	msg = weft_msg_next(srd, act);
 	if (!msg)
 		return false;
+	if (msg->kind == WEFT_WIRE_RESP && !msg->completed)
+		check_answer(srd, act, msg);
 	weft_msg_peek(srd, ctx, msg, &off, &len);
 	if (!weft_cc_may_send(srd, ctx, act, len + WEFT_SRD_DATA_HEAD))
 		return false;
@@ -404,13 +413,11 @@ static bool launch_fresh(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 		.msg = (uint32_t)(msg - srd->msgs),
 		.kind = msg->completed ? WEFT_WIRE_CANCEL : msg->kind,
 		.off = off,
+		.len = (uint16_t)len,
+		.attempt = msg->attempt,
+		.code = msg->end_code,
 	};
-	if (msg->kind == WEFT_WIRE_RESP)
-		check_answer(srd, act, msg);
-	if (!msg->end_code) {
-		weft_msg_take(srd, act, msg, len);
-		e->len = (uint16_t)len;
-	}
+	weft_msg_take(srd, act, msg, len);
 	act->tx.next++;
 	msg->inflight++;
 	end_turn(srd, act, msg, len);

@@ -321,7 +321,7 @@ static void check_msg(const struct weft_srd *srd, const struct weft_msg *msg, ui
 	/* Nothing may be forgotten: what has something to send is on a queue. */
 	if (open && (unsent_of(srd, msg) || msg->pieces != WEFT_NIL || !msg->started))
 		FUZZ_CHECK(msg->where != WEFT_MSG_WAITS, "message %u has something to send and no queue", i);
-	if (msg->where == WEFT_MSG_LEADER && unsent_of(srd, msg))
+	if (msg->where == WEFT_MSG_LEADER && !msg->inflight)
 		FUZZ_CHECK(msg->rnr_at != WEFT_NS_NEVER, "leader %u never tries again", i);
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FINISH_STEPS 60000u
+#define FINISH_STEPS 20000u
 #define FINISH_TIME  WEFT_S(120)
 
 /* Byte `off` of the message of work request `n`. */
@@ -118,7 +118,7 @@ static struct world_recv *find_recv(struct world_host *h, uint16_t qpn)
 	for (uint32_t i = 0; i < WORLD_RECVS; i++)
 		if (h->recv[i].posted && !h->recv[i].claimed && h->recv[i].qpn == qpn)
 			return &h->recv[i];
-	for (uint32_t i = 0; h->endless && i < WORLD_RECVS; i++) {
+	for (uint32_t i = WORLD_RECVS - WORLD_SPARE; h->endless && i < WORLD_RECVS; i++) {
 		if (h->recv[i].posted)
 			continue;
 		h->recv[i] = (struct world_recv){ .qpn = qpn, .len = WORLD_LEN_MAX, .posted = true };
@@ -499,7 +499,7 @@ void world_post_recvs(struct world *w, uint8_t host, uint16_t qpn, uint32_t coun
 
 	if (!is_alive(h, qpn))
 		return;
-	for (uint32_t i = 0; i < WORLD_RECVS && count; i++) {
+	for (uint32_t i = 0; i < WORLD_RECVS - WORLD_SPARE && count; i++) {
 		if (h->recv[i].posted)
 			continue;
 		h->recv[i] = (struct world_recv){ .qpn = qpn, .len = len, .posted = true };
@@ -679,10 +679,13 @@ void world_corrupt(struct world *w, uint32_t n, uint32_t at, uint8_t xor)
 	if (!w->frames || !xor)
 		return;
 	f = w->frame[n % w->frames];
+	if (f->tampered)
+		return; /* A second change could undo the first. */
 	if (!w->host[0].cfg.payload_crc && !w->host[1].cfg.payload_crc)
 		at %= f->head_len;
-	f->data[at % f->len] ^= xor;
-	f->tampered = true;
+	at %= f->len;
+	f->data[at] ^= xor;
+	f->tampered = at < f->head_len;
 }
 
 void world_trim(struct world *w, uint32_t n)

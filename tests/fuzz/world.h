@@ -11,7 +11,8 @@
 
 #define WORLD_WRS     96u
 #define WORLD_QPS     3u     /* QP numbers 1 .. 3. */
-#define WORLD_RECVS   48u    /* Receives of a host, over all its QPs. */
+#define WORLD_RECVS   64u    /* Receives of a host, over all its QPs. */
+#define WORLD_SPARE   32u    /* Of these, kept for the end, when there is always one. */
 #define WORLD_FRAMES  256u   /* Frames under way. */
 #define WORLD_MUSEUM  64u    /* Frames kept to be replayed later. */
 #define WORLD_LEN_MAX 40000u
@@ -57,7 +58,8 @@ struct world_host {
 struct world_frame {
 	uint8_t from;
 	uint32_t inc;             /* Of the sender. */
-	bool ce, trimmed, tampered;
+	bool ce, trimmed;
+	bool tampered;            /* Its head is not what was sent: no effect of it may ever show. */
 	uint32_t len, head_len;
 	uint8_t data[];
 };

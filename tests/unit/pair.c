@@ -13,6 +13,8 @@
 
 /* Something has gone round in circles if one point in time takes this many steps. */
 #define STEPS_MAX 200000u
+/* No test needs as many packets: they answer each other. */
+#define PACKETS_MAX 400000u
 
 uint8_t pair_byte(uint32_t imm, uint32_t off)
 {
@@ -478,8 +480,27 @@ static void decode(struct pair_pkt *pkt)
 		assert_int_equal(weft_hello_decode(body, pkt->hdr.len, &pkt->hello), 0);
 }
 
+void pair_print(const struct pair *p, uint32_t last)
+{
+	static const char *const fates[] = { "", " dropped", " doubled", " held", " corrupted" };
+
+	for (uint32_t i = p->logged - WEFT_MIN(last, p->logged); i < p->logged; i++) {
+		const struct pair_pkt *k = p->log[i];
+		bool hello = k->hdr.type == WEFT_PKT_HELLO || k->hdr.type == WEFT_PKT_WELCOME;
+
+		print_message("%10" PRIu64 " %c>%c %-7s %s to %u:%08x psn %" PRIx64 " own %08x%s\n", k->sent,
+			      (char)('A' + k->from), (char)('A' + k->to), weft_pkt_type_name(k->hdr.type),
+			      k->hdr.type == WEFT_PKT_DATA ? weft_wire_op_name(k->op.op) : "", k->hdr.dst_ctx,
+			      k->hdr.dst_epoch, k->hdr.psn, hello ? k->hello.epoch : 0, fates[k->fate]);
+	}
+}
+
 static void log_pkt(struct pair *p, struct pair_pkt *pkt)
 {
+	if (p->logged == PACKETS_MAX) {
+		pair_print(p, 20);
+		fail_msg("%u packets: they answer each other", PACKETS_MAX);
+	}
 	if (p->logged == p->log_cap) {
 		p->log_cap = p->log_cap ? 2 * p->log_cap : 256;
 		p->log = realloc(p->log, p->log_cap * sizeof(*p->log));

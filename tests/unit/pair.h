@@ -185,6 +185,9 @@ void pair_expect_idle(struct pair *p);
 /* Open the context in both directions by one small message, and rest until nothing is in flight. */
 void pair_warm_up(struct pair *p);
 
+/* The last packets of the log, for whoever looks for the reason of a failure. */
+void pair_print(const struct pair *p, uint32_t last);
+
 uint8_t pair_byte(uint32_t imm, uint32_t off);
 uint8_t pair_mem_byte(unsigned int id, uint64_t addr);
 
