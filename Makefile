@@ -43,14 +43,20 @@ fuzz:
 	@tools/dev/setup check
 	@tools/dev/fuzz $(T)
 
-sim: all
+sim:
+	@tools/dev/setup build
+	@tools/dev/configure $(B) $(MESON_ARGS)
+	@ninja -C $(B) weft
 	@tools/dev/sim $(B)/weft "$(SEED)" "$(N)"
 
 mutants:
 	@tools/dev/setup build
 	@tools/dev/mutants
 
-bench: all
+bench:
+	@tools/dev/setup build
+	@tools/dev/configure $(B) $(MESON_ARGS)
+	@ninja -C $(B) bench/engine
 	@$(B)/bench/engine
 
 hooks:

@@ -393,9 +393,12 @@ static weft_ns quiet_span(const struct weft_run *run)
 {
 	const struct weft_srd_cfg *cfg = engine_cfg(run);
 
-	weft_ns late = run->s->on[WEFT_LOSSY_DUP_LATE] ? run->s->net.late_max : 0;
+	weft_ns wait = run->s->on[WEFT_LOSSY_DUP_LATE] ? run->s->net.late_max : 0;
 
-	return 2 * cfg->dead_after + 4 * cfg->idle_after + 4 * cfg->rto_max + WEFT_MS(20) + late;
+	for (uint32_t i = 0; i < run->s->hosts; i++)
+		if (run->host[i].stalled_until > run->evq.now)
+			wait = WEFT_MAX(wait, run->host[i].stalled_until - run->evq.now);
+	return 2 * cfg->dead_after + 4 * cfg->idle_after + 4 * cfg->rto_max + WEFT_MS(20) + wait;
 }
 
 static void settle(struct weft_run *run)

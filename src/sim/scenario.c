@@ -56,12 +56,8 @@ static void make_network(struct weft_scenario *s)
 	uint32_t us = PICK(s, 1, 2, 5, 20);
 
 	*net = (struct weft_lossy_cfg){
-		.seed = weft_prng_next(&s->prng),
 		.hosts = s->hosts,
-		.paths = (uint16_t)PICK(s, 1, 16, 16, 64, 64, 64, 256),
 		.latency_min = WEFT_US(us),
-		.latency_max = WEFT_US(us) + WEFT_US(us) * weft_prng_below(&s->prng, 3) / 2,
-		.jitter_max = weft_prng_below(&s->prng, 2) * 500,
 		.nic_bps = gbps * 1000000000u,
 		.path_bps = gbps * 1000000000u,
 		.path_buffer = 4u << 20,
@@ -75,6 +71,10 @@ static void make_network(struct weft_scenario *s)
 		.tag_at = 32,
 		.tag_len = 8,
 	};
+	net->seed = weft_prng_next(&s->prng);
+	net->paths = (uint16_t)PICK(s, 1, 16, 16, 64, 64, 64, 256);
+	net->latency_max = WEFT_US(us) + WEFT_US(us) * weft_prng_below(&s->prng, 3) / 2;
+	net->jitter_max = weft_prng_below(&s->prng, 2) * 500;
 	if (weft_prng_below(&s->prng, 2)) {
 		net->port_bps = net->nic_bps;
 		net->port_buffer = 1u << 20;

@@ -3,7 +3,10 @@
  *
  * Times lie within the horizon, so that faults meet the traffic; how long they last is drawn by orders of
  * magnitude, from less than a round trip to more than the dead-peer timer. In an isolation run everything
- * happens at or towards the victim. */
+ * happens at or towards the victim.
+ *
+ * C does not say in which order arguments and initialisers are evaluated. So here, as in all of the
+ * simulator, no expression throws the dice twice: the same seed has to mean the same with every compiler. */
 #include "sim/scenario.h"
 
 #include "base/assert.h"
@@ -43,6 +46,15 @@ static weft_ns when(struct weft_scenario *s)
 static uint8_t any_host(struct weft_scenario *s)
 {
 	return s->flavour == WEFT_FLAVOUR_ISOLATE ? s->victim : (uint8_t)below(s, s->hosts);
+}
+
+/* Something at one host, some time, for a time between lo and hi. */
+static void act_on(struct weft_scenario *s, uint8_t kind, uint32_t fault, uint8_t host, weft_ns lo, weft_ns hi)
+{
+	struct weft_sim_action a = { .at = when(s), .kind = kind, .fault = (uint8_t)fault, .host = host };
+
+	a.span = span(s, lo, hi);
+	act(s, a);
 }
 
 static void any_pair(struct weft_scenario *s, uint8_t *from_out, uint8_t *to_out)
@@ -144,10 +156,10 @@ static void apply_dark(struct weft_scenario *s)
 		.fault = WEFT_LOSSY_BLACKHOLE,
 		.host = 0,
 		.peer = 1,
-		.path = (uint16_t)below(s, s->net.paths),
 		.value = 1,
 	};
 
+	a.path = (uint16_t)below(s, s->net.paths);
 	s->shape = WEFT_SHAPE_STREAMS;
 	for (uint32_t i = 0; i < s->hosts; i++)
 		s->host[i].srd.lb = WEFT_SRD_LB_MIXED;
@@ -309,38 +321,20 @@ static void apply_clock(struct weft_scenario *s, uint32_t fault)
 		else if (fault == WEFT_FAULT_CLOCK_DRIFT)
 			h->drift_ppm = (int32_t)below(s, 1001) - 500;
 		else if (below(s, 2))
-			act(s, (struct weft_sim_action){
-				       .at = when(s),
-				       .kind = WEFT_ACT_CLOCK_JUMP,
-				       .fault = WEFT_FAULT_CLOCK_JUMP,
-				       .host = host,
-				       .span = span(s, WEFT_US(1), WEFT_MS(100)),
-			       });
+			act_on(s, WEFT_ACT_CLOCK_JUMP, fault, host, WEFT_US(1), WEFT_MS(100));
 	}
 }
 
 static void apply_stall(struct weft_scenario *s)
 {
 	for (uint32_t n = 1 + below(s, 3); n > 0; n--)
-		act(s, (struct weft_sim_action){
-			       .at = when(s),
-			       .kind = WEFT_ACT_STALL,
-			       .fault = WEFT_FAULT_STALL,
-			       .host = any_host(s),
-			       .span = span(s, WEFT_MS(10), WEFT_MS(500)),
-		       });
+		act_on(s, WEFT_ACT_STALL, WEFT_FAULT_STALL, any_host(s), WEFT_MS(10), WEFT_MS(500));
 }
 
 static void apply_backpressure(struct weft_scenario *s)
 {
 	for (uint32_t n = 1 + below(s, 16); n > 0; n--)
-		act(s, (struct weft_sim_action){
-			       .at = when(s),
-			       .kind = WEFT_ACT_TX_BLOCK,
-			       .fault = WEFT_FAULT_BACKPRESSURE,
-			       .host = any_host(s),
-			       .span = span(s, WEFT_US(5), WEFT_MS(5)),
-		       });
+		act_on(s, WEFT_ACT_TX_BLOCK, WEFT_FAULT_BACKPRESSURE, any_host(s), WEFT_US(5), WEFT_MS(5));
 }
 
 static void apply_socket(struct weft_scenario *s, uint32_t fault)
@@ -369,11 +363,11 @@ static void apply_qp(struct weft_scenario *s, uint32_t fault)
 			.at = when(s),
 			.kind = fault == WEFT_FAULT_QP_GONE ? WEFT_ACT_QP_GONE : WEFT_ACT_QP_ERROR,
 			.fault = (uint8_t)fault,
-			.host = any_host(s),
-			.path = (uint16_t)below(s, s->qps),
 			.value = 1,
 		};
 
+		a.host = any_host(s);
+		a.path = (uint16_t)below(s, s->qps);
 		act(s, a);
 		if (fault == WEFT_FAULT_QP_GONE)
 			continue;
@@ -417,14 +411,13 @@ static void apply_dereg(struct weft_scenario *s)
 {
 	if (s->shape < WEFT_SHAPE_WRITES && below(s, 2))
 		s->shape = WEFT_SHAPE_WRITES;
-	for (uint32_t n = 1 + below(s, 3); n > 0; n--)
-		act(s, (struct weft_sim_action){
-			       .at = when(s),
-			       .kind = WEFT_ACT_DEREG,
-			       .fault = WEFT_FAULT_DEREG,
-			       .host = any_host(s),
-			       .path = (uint16_t)below(s, WEFT_SIM_MRS),
-		       });
+	for (uint32_t n = 1 + below(s, 3); n > 0; n--) {
+		struct weft_sim_action a = { .at = when(s), .kind = WEFT_ACT_DEREG, .fault = WEFT_FAULT_DEREG };
+
+		a.host = any_host(s);
+		a.path = (uint16_t)below(s, WEFT_SIM_MRS);
+		act(s, a);
+	}
 }
 
 static void crash(struct weft_scenario *s, uint32_t fault, uint8_t host, weft_ns at, weft_ns back)
@@ -454,8 +447,10 @@ static void apply_crash(struct weft_scenario *s, uint32_t fault)
 		break;
 	case WEFT_FAULT_CRASH_BOTH:
 		crash(s, fault, host, at, back);
-		crash(s, fault, s->flavour == WEFT_FLAVOUR_ISOLATE ? host : (uint8_t)((host + 1) % s->hosts),
-		      at + weft_sim_between(&s->prng, 0, WEFT_US(500)), span(s, WEFT_US(1), WEFT_MS(30)));
+		if (s->flavour != WEFT_FLAVOUR_ISOLATE)
+			host = (uint8_t)((host + 1) % s->hosts);
+		at += weft_sim_between(&s->prng, 0, WEFT_US(500));
+		crash(s, fault, host, at, span(s, WEFT_US(1), WEFT_MS(30)));
 		break;
 	case WEFT_FAULT_HALF_OPEN:
 		/* The gaps of this shape lie in the middle between its bursts. */
@@ -466,8 +461,11 @@ static void apply_crash(struct weft_scenario *s, uint32_t fault)
 		crash(s, fault, host, at, below(s, 3) ? span(s, WEFT_US(1), WEFT_MS(20)) : WEFT_NS_NEVER);
 		break;
 	default:
-		for (uint32_t n = below(s, 3); n > 0; n--)
-			crash(s, fault, any_host(s), when(s), back);
+		for (uint32_t n = below(s, 3); n > 0; n--) {
+			crash(s, fault, host, at, back);
+			host = any_host(s);
+			at = when(s);
+		}
 		crash(s, fault, host, at, back);
 		break;
 	}

@@ -103,10 +103,10 @@ static uint32_t add(struct weft_scenario *s, weft_ns at, uint8_t host, uint8_t p
 		.peer = peer,
 		.op = op,
 		.len = op <= WEFT_SRD_SEND_IMM ? WEFT_MIN(len, WEFT_SRD_SEND_MAX) : len,
-		.qp = (uint8_t)below(s, s->qps),
-		.peer_qp = (uint8_t)below(s, s->qps),
 		.rnr_retry = 7,
 	};
+	w->qp = (uint8_t)below(s, s->qps);
+	w->peer_qp = (uint8_t)below(s, s->qps);
 	if (s->rnr_retry_mode && below(s, 2))
 		w->rnr_retry = (uint8_t)below(s, 7);
 	if (op >= WEFT_SRD_WRITE)
@@ -197,14 +197,15 @@ static void plan_rpc(struct weft_scenario *s)
 	for (uint32_t chains = 4 + below(s, 28); chains > 0 && !is_full(s, 300, 2u << 20); chains--) {
 		uint8_t client = (uint8_t)below(s, s->hosts);
 		uint8_t server = other_host(s, client);
-		uint32_t wr = add(s, weft_sim_between(&s->prng, 0, s->horizon), client, server, WEFT_SRD_SEND,
-				  send_size(s));
+		weft_ns at = weft_sim_between(&s->prng, 0, s->horizon);
+		uint32_t wr = add(s, at, client, server, WEFT_SRD_SEND, send_size(s));
 
 		for (uint32_t depth = below(s, 8); depth > 0; depth--) {
 			bool answer = s->plan[wr].peer == server;
 			uint8_t op = below(s, 4) ? WEFT_SRD_SEND : WEFT_SRD_WRITE_IMM;
-			uint32_t next = add(s, below(s, 2000), answer ? server : client,
-					    answer ? client : server, op, size_for(s, op));
+			weft_ns think = below(s, 2000);
+			uint32_t next = add(s, think, answer ? server : client, answer ? client : server, op,
+					    size_for(s, op));
 
 			chain(s, next, wr, true);
 			wr = next;
@@ -226,8 +227,9 @@ static void plan_streams(struct weft_scenario *s)
 
 		for (uint32_t i = 0; !is_full(s, 360 - 80 * pairs, 3u << 20); i++) {
 			bool back = !dark && below(s, 4) == 0;
-			uint32_t wr = add(s, i < window ? 0 : below(s, 1000), back ? peer : host,
-					  back ? host : peer, op, dark ? 16384 : size_for(s, op));
+			weft_ns think = i < window ? 0 : below(s, 1000);
+			uint32_t wr = add(s, think, back ? peer : host, back ? host : peer, op,
+					  dark ? 16384 : size_for(s, op));
 
 			/* Work request i starts when i - window is done, whoever posted it. */
 			if (i >= window)
@@ -244,8 +246,11 @@ static void plan_small(struct weft_scenario *s)
 		uint8_t peer = other_host(s, host);
 		weft_ns at = weft_sim_between(&s->prng, 0, s->horizon);
 
-		for (uint32_t n = 1 + below(s, 64); n > 0; n--)
-			add(s, at, host, peer, below(s, 2) ? WEFT_SRD_SEND : WEFT_SRD_SEND_IMM, below(s, 65));
+		for (uint32_t n = 1 + below(s, 64); n > 0; n--) {
+			uint8_t op = below(s, 2) ? WEFT_SRD_SEND : WEFT_SRD_SEND_IMM;
+
+			add(s, at, host, peer, op, below(s, 65));
+		}
 	}
 }
 
@@ -253,11 +258,13 @@ static void plan_rdma(struct weft_scenario *s, uint8_t op)
 {
 	while (!is_full(s, 120, 4u << 20)) {
 		uint8_t host = (uint8_t)below(s, s->hosts);
+		uint8_t peer = other_host(s, host);
 		uint8_t kind = op == WEFT_SRD_WRITE && below(s, 2) ? WEFT_SRD_WRITE_IMM : op;
+		weft_ns at = weft_sim_between(&s->prng, 0, s->horizon);
+		bool large = below(s, 4) == 0;
 
-		add(s, weft_sim_between(&s->prng, 0, s->horizon), host, other_host(s, host), kind,
-		    below(s, 4) ? rdma_size(s) :
-				  (uint32_t)weft_sim_log_between(&s->prng, 4096, 524288));
+		add(s, at, host, peer, kind,
+		    large ? (uint32_t)weft_sim_log_between(&s->prng, 4096, 524288) : rdma_size(s));
 	}
 }
 

@@ -56,27 +56,94 @@ void weft_ack_owe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 	}
 }
 
+/* Refusals. A nibble per PSN of the window says how it ended; an ACK lists those that the peer may not
+ * know yet. If they are too many for one ACK, it ends before the first one left out, as if nothing from
+ * there on had arrived: better late than wrong. */
+
+static const uint8_t code_of_nibble[] = {
+	0,
+	WEFT_SRD_REMOTE_ADDRESS,
+	WEFT_SRD_ABORT,
+	WEFT_SRD_REMOTE_QPN,
+	WEFT_SRD_RNR,
+	WEFT_SRD_REMOTE_LENGTH,
+	WEFT_SRD_REMOTE_STATUS,
+	WEFT_SRD_FEATURE_MISMATCH,
+	WEFT_CODE_VOID,
+	WEFT_CODE_BUSY,
+};
+
+static uint8_t nibble_of_code(uint8_t code)
+{
+	for (uint8_t i = 0; i < WEFT_ARRAY_SIZE(code_of_nibble); i++)
+		if (code_of_nibble[i] == code)
+			return i;
+	return nibble_of_code(WEFT_SRD_REMOTE_STATUS);
+}
+
+void weft_ack_note(struct weft_active *act, uint64_t psn, uint8_t code)
+{
+	uint8_t *pair = &act->rx.refused[psn % WEFT_SRD_WINDOW / 2];
+	unsigned int shift = psn % 2 * 4;
+
+	*pair = (uint8_t)((*pair & ~(15u << shift)) | (unsigned int)nibble_of_code(code) << shift);
+	if (code)
+		act->rx.refused_top = WEFT_MAX(act->rx.refused_top, psn + 1);
+}
+
+static uint8_t refusal(const struct weft_active *act, uint64_t psn)
+{
+	return code_of_nibble[act->rx.refused[psn % WEFT_SRD_WINDOW / 2] >> (psn % 2 * 4) & 15];
+}
+
+bool weft_ack_has_refusals(const struct weft_active *act)
+{
+	return act->rx.refused_top > act->rx.peer_una;
+}
+
 /* The peer has taken note of every refusal below `una`. */
 void weft_ack_peer_una(struct weft_active *act, uint64_t una)
 {
-	unsigned int kept = 0;
-
-	for (unsigned int i = 0; i < act->rx.drops; i++)
-		if ((int32_t)(act->rx.drop[i].psn - (uint32_t)una) >= 0)
-			act->rx.drop[kept++] = act->rx.drop[i];
-	act->rx.drops = (uint8_t)kept;
+	act->rx.peer_una = WEFT_MAX(act->rx.peer_una, una);
 }
 
-static void fill_words(const struct weft_ctx *ctx, const struct weft_active *act, struct weft_ack *ack)
+static bool is_received(const struct weft_ctx *ctx, const struct weft_active *act, uint64_t psn)
 {
-	uint64_t base = ctx->rx_cum & ~(uint64_t)63;
+	return psn < ctx->rx_cum || weft_bit(act->rx.bits, psn);
+}
 
-	while (base + 64u * ack->words < act->rx.top) {
-		uint64_t word = act->rx.bits[(base / 64 + ack->words) % WEFT_WORDS];
+/* List the refusals; return the PSN at which this ACK must end. */
+static uint64_t fill_drops(const struct weft_ctx *ctx, const struct weft_active *act, struct weft_ack *ack)
+{
+	for (uint64_t psn = act->rx.peer_una; psn < act->rx.refused_top; psn++) {
+		uint8_t code = is_received(ctx, act, psn) ? refusal(act, psn) : 0;
+
+		if (!code)
+			continue;
+		if (ack->drops == WEFT_PROTO_DROPS)
+			return psn;
+		ack->drop[ack->drops++] = (struct weft_drop_entry){ .psn = (uint32_t)psn, .code = code };
+	}
+	return act->rx.top;
+}
+
+static void fill_words(const struct weft_ctx *ctx, const struct weft_active *act, uint64_t end,
+		       struct weft_ack *ack)
+{
+	uint64_t base;
+
+	ack->cum = WEFT_MIN(ctx->rx_cum, end);
+	base = ack->cum & ~(uint64_t)63;
+	if (ack->cum < ctx->rx_cum)
+		return;
+	for (; base + 64u * ack->words < end; ack->words++) {
+		uint64_t first = base + 64u * ack->words, word = act->rx.bits[first / 64 % WEFT_WORDS];
 
 		if (!ack->words)
 			word |= ((uint64_t)1 << (ctx->rx_cum % 64)) - 1;
-		ack->word[ack->words++] = word;
+		if (end - first < 64)
+			word &= ((uint64_t)1 << (end - first)) - 1;
+		ack->word[ack->words] = word;
 	}
 }
 
@@ -107,14 +174,11 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 
 	if (!act->rx.ack_now)
 		return false;
-	ack.words = ack.echoes = 0;
-	ack.cum = ctx->rx_cum;
+	ack.words = ack.echoes = ack.drops = 0;
 	ack.una = act->tx.una;
 	ack.grant = ctx->granted;
 	ack.dups = act->rx.dups;
-	ack.drops = act->rx.drops;
-	memcpy(ack.drop, act->rx.drop, sizeof(ack.drop[0]) * act->rx.drops);
-	fill_words(ctx, act, &ack);
+	fill_words(ctx, act, fill_drops(ctx, act, &ack), &ack);
 	fill_echoes(srd, act, &ack);
 	weft_txw_fill_hdr(srd, ctx, WEFT_PKT_ACK, weft_path_pick_control(srd, act), &hdr);
 	hdr.psn = ++ctx->ack_seq;

@@ -143,9 +143,9 @@ static void end_round(struct weft_srd *srd, struct weft_active *act)
 	bool majority = act->cc.round_seen >= 4 && 2 * act->cc.round_above > act->cc.round_seen;
 	bool short_of = act->cc.round_lost * (uint64_t)10 > act->cc.round_sent;
 
-	if (majority && avg > target)
+	if (majority && avg > target && !act->cc.credit_mode)
 		cut_to(srd, act, WEFT_MAX(cwnd - cwnd * 4 / 5 * (avg - target) / avg, cwnd / 2));
-	if (short_of)
+	if (short_of && !act->cc.credit_mode)
 		cut_to(srd, act, WEFT_MAX(act->cc.round_acked, cwnd / 2));
 	act->cc.round_at = srd->now;
 	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;

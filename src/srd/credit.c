@@ -4,7 +4,7 @@
  * Each sender says with every packet how much it still has (its pull: credit used plus bytes waiting).
  * While one sender alone has a backlog, windows are enough. When two or more have more than a round
  * trip's worth, their windows would only fill the last queue, so the receiver takes over: it hands out
- * credit in turns, four packets at a time, at a little less than the speed of its port. Both limits
+ * credit in turns of equal size, four packets of ours at a time, at a little less than the speed of its port. Both limits
  * apply to the sender then, and retransmissions cost credit like everything else, so that what arrives
  * never exceeds what the port can take. */
 #include "srd/engine.h"
@@ -90,7 +90,7 @@ void weft_credit_on_pull(struct weft_srd *srd, struct weft_ctx *ctx, uint16_t pu
 
 static void grant(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	uint32_t turn = GRANT_PACKETS * (ctx->payload + WEFT_SRD_DATA_HEAD) / WEFT_PROTO_QUANTUM + 1;
+	uint32_t turn = GRANT_PACKETS * (srd->cfg.payload_max + WEFT_SRD_DATA_HEAD) / WEFT_PROTO_QUANTUM + 1;
 	uint32_t quanta = WEFT_MIN((uint32_t)demand(ctx), turn);
 
 	ctx->granted = (uint16_t)(ctx->granted + quanta);

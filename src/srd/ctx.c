@@ -104,7 +104,7 @@ struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx
 			.sendq = { WEFT_NIL, WEFT_NIL },
 			.rnr = { WEFT_NIL, WEFT_NIL },
 			.all_head = WEFT_NIL },
-		.rx = { .top = ctx->rx_cum },
+		.rx = { .top = ctx->rx_cum, .peer_una = ctx->rx_cum, .refused_top = ctx->rx_cum },
 		.at = { WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER,
 			WEFT_NS_NEVER },
 		.last_heard = srd->now,
@@ -139,7 +139,7 @@ static void deactivate(struct weft_srd *srd, struct weft_ctx *ctx)
  * that it lives: so it is asked from time to time. */
 static bool waits_for_peer(const struct weft_ctx *ctx, const struct weft_active *act)
 {
-	return act->tx.reads_waiting || act->rx.msgs || act->rx.drops || act->rx.top > ctx->rx_cum ||
+	return act->tx.reads_waiting || act->rx.msgs || weft_ack_has_refusals(act) || act->rx.top > ctx->rx_cum ||
 	       weft_txw_has_work(act);
 }
 

@@ -126,12 +126,14 @@ struct weft_active {
 		uint32_t newest_ts;           /* Latest tx_ts seen: orders the peer's pull values. */
 		bool newest_valid;
 		struct weft_rx_echo echo[WEFT_PROTO_ECHOES];
-		struct weft_drop_entry drop[WEFT_PROTO_DROPS];
+		uint8_t refused[WEFT_SRD_WINDOW / 2]; /* A nibble per PSN: why it was refused; see ack.c. */
+		uint64_t refused_top;         /* One more than the highest refused PSN. */
+		uint64_t peer_una;            /* The peer knows all refusals below. */
 		uint16_t dups;
 		uint16_t ack_pkts;
 		uint32_t ack_bytes;
 		uint32_t msgs;                /* Partly received messages. */
-		uint8_t echoes, drops;
+		uint8_t echoes;
 		bool ack_now;
 		uint16_t ack_path;
 	} rx;
@@ -415,6 +417,9 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 void weft_ack_on_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 			const struct weft_hdr *hdr, const struct weft_ack *ack);
 void weft_ack_peer_una(struct weft_active *act, uint64_t una);
+/* This PSN is used up: accepted (0), or refused with a code. */
+void weft_ack_note(struct weft_active *act, uint64_t psn, uint8_t code);
+bool weft_ack_has_refusals(const struct weft_active *act);
 
 /* loss.c */
 void weft_loss_scan(struct weft_srd *srd, struct weft_active *act);

@@ -109,21 +109,53 @@ void weft_loss_arm(struct weft_srd *srd, struct weft_active *act)
 		act->at.tail = WEFT_MIN(timeout_at(srd, act), tail_probe_at(act));
 }
 
-/* Shrinking. Probes come back but data does not: the way may have become too narrow for our packets.
- * Halve the payload; what is in flight and too big goes out again as VOID, and the answer to that tells
- * whether the original had arrived. If it had not, its bytes are sent anew in smaller packets. */
+/* Shrinking. Probes come back but data does not: the way may have become too narrow for our packets. Try
+ * the payload of the next usual link; what is in flight and too big goes out again as VOID, and the
+ * answer to that tells whether the original had arrived. If it had not, its bytes are sent anew in
+ * smaller packets. */
+static uint16_t next_smaller(uint16_t payload)
+{
+	/* What fits into 9000, 4096, 1500 and 1280 bytes behind IPv6 and UDP headers and our head. */
+	static const uint16_t usual[] = { 8872, 3968, 1372, 1152 };
+
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(usual); i++)
+		if (usual[i] < payload)
+			return usual[i];
+	return WEFT_SRD_PAYLOAD_MIN;
+}
+
 static void maybe_shrink(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
 {
-	if (act->rto_count < 3 || ctx->payload <= WEFT_SRD_PAYLOAD_MIN ||
+	if (act->rto_count < 2 || ctx->payload <= WEFT_SRD_PAYLOAD_MIN ||
 	    act->last_heard < act->last_progress + act->cc.srtt)
 		return;
-	ctx->payload = (uint16_t)WEFT_MAX(ctx->payload / 2 & ~15, WEFT_SRD_PAYLOAD_MIN);
+	ctx->payload = next_smaller(ctx->payload);
 	srd->stats.payload_shrinks++;
 	for (uint64_t psn = act->tx.una; psn < act->tx.next; psn++) {
 		struct weft_entry *e = weft_txw_entry(srd, act, psn);
 
 		if (e && e->state != WEFT_ENTRY_FREE && e->len > ctx->payload)
 			e->voided = true;
+	}
+}
+
+/* The first timeout in a row may be a queue that grew faster than we learnt of it. It sends only the
+ * oldest two again: what comes back for them tells whether the others are lost. */
+#define FIRST_TIMEOUT_PACKETS 2u
+
+static void lose_old(struct weft_srd *srd, struct weft_active *act, weft_ns age)
+{
+	uint32_t most = act->rto_count > 1 ? UINT32_MAX : FIRST_TIMEOUT_PACKETS;
+
+	for (uint16_t slot = act->tx.fly.head; slot != WEFT_SLOT_NIL && most; most--) {
+		struct weft_entry *e = weft_txw_slot(srd, act, slot);
+		uint16_t next = e->next;
+
+		if (srd->now - e->tx_ns < age)
+			break;
+		weft_path_penalise(srd, act, e->ev, 15);
+		lose(srd, act, slot);
+		slot = next;
 	}
 }
 
@@ -142,16 +174,7 @@ static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	if (act->rto_count == 3)
 		srd->stats.impaired_remote_events++;
 	weft_path_freeze(srd, act);
-	for (uint16_t slot = act->tx.fly.head; slot != WEFT_SLOT_NIL;) {
-		struct weft_entry *e = weft_txw_slot(srd, act, slot);
-		uint16_t next = e->next;
-
-		if (srd->now - e->tx_ns < rto)
-			break;
-		weft_path_penalise(srd, act, e->ev, 15);
-		lose(srd, act, slot);
-		slot = next;
-	}
+	lose_old(srd, act, rto);
 	weft_txw_oldest_first(srd, act);
 	weft_cc_on_timeout(srd, act);
 	maybe_shrink(srd, ctx, act);

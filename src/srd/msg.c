@@ -196,6 +196,7 @@ void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_ms
 
 		piece->off += len;
 		piece->len -= len;
+		msg->split |= piece->len > 0;
 		if (!piece->len) {
 			uint32_t i = msg->pieces;
 
@@ -493,8 +494,8 @@ static bool on_refused(struct weft_srd *srd, struct weft_active *act, struct wef
 	if (code == WEFT_CODE_VOID || e->attempt != msg->attempt) {
 		if (msg->where == WEFT_MSG_WAITS)
 			weft_msg_enqueue(srd, act, msg);
-		else if (msg->where == WEFT_MSG_LEADER && msg->rnr_at == WEFT_NS_NEVER)
-			rnr_again_at(srd, act, msg, srd->now);
+		else if (msg->where == WEFT_MSG_LEADER && msg->rnr_at == WEFT_NS_NEVER && msg->inflight == 1)
+			rnr_again_at(srd, act, msg, srd->now); /* Else what is in flight decides. */
 	} else if (code == WEFT_SRD_RNR && msg->rnr_retry < 7 && msg->rnr_tries++ >= msg->rnr_retry) {
 		weft_msg_fail(srd, msg, WEFT_SRD_RNR);
 	} else {

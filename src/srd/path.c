@@ -48,6 +48,16 @@ static uint16_t turn(struct weft_srd *srd, struct weft_active *act)
 	}
 }
 
+static uint16_t turn_but(struct weft_srd *srd, struct weft_active *act, uint16_t avoid)
+{
+	uint16_t ev;
+
+	do
+		ev = turn(srd, act);
+	while (ev == avoid && srd->cfg.paths > 1);
+	return ev;
+}
+
 /* A path should not hold much more than its share of the window: max(2 packets, 2 cwnd / paths). */
 static bool is_full(const struct weft_srd *srd, const struct weft_active *act, const struct weft_path *path,
 		    uint32_t bytes)
@@ -106,8 +116,7 @@ static uint16_t pick_mixed(struct weft_srd *srd, struct weft_active *act, uint32
 	if (fallback != UINT16_MAX)
 		return fallback;
 	/* Every path is out: the next in turn will do, as long as it is another one. */
-	ev = turn(srd, act);
-	return ev == avoid ? turn(srd, act) : ev;
+	return turn_but(srd, act, avoid);
 }
 
 uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes, uint16_t avoid)
@@ -122,8 +131,7 @@ uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t 
 		return act->lb.burst_ev;
 	}
 	if (srd->cfg.lb == WEFT_SRD_LB_OBLIVIOUS) {
-		ev = turn(srd, act);
-		ev = ev == avoid ? turn(srd, act) : ev;
+		ev = turn_but(srd, act, avoid);
 	} else {
 		ev = pick_mixed(srd, act, bytes, avoid);
 	}

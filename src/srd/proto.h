@@ -17,7 +17,7 @@
 #define WEFT_PROTO_DROP     5u
 #define WEFT_PROTO_WORDS    16u  /* Bitmap words an ACK can carry: the whole window. */
 #define WEFT_PROTO_ECHOES   8u
-#define WEFT_PROTO_DROPS    32u
+#define WEFT_PROTO_DROPS    64u
 #define WEFT_PROTO_QUANTUM  256u /* Unit of pull and grant. */
 
 enum weft_pkt_type {

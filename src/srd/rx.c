@@ -384,16 +384,6 @@ static uint8_t execute(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	return IGNORE;
 }
 
-/* The last place is kept for the lowest missing PSN. The sender's oldest open PSN cannot pass that one,
- * so with the list full of later ones nothing would ever be taken off it again. */
-static bool refuse(const struct weft_ctx *ctx, struct weft_active *act, uint64_t psn, uint8_t code)
-{
-	if (act->rx.drops >= (psn == ctx->rx_cum ? WEFT_PROTO_DROPS : WEFT_PROTO_DROPS - 1))
-		return false;
-	act->rx.drop[act->rx.drops++] = (struct weft_drop_entry){ .psn = (uint32_t)psn, .code = code };
-	return true;
-}
-
 void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr,
 		     const struct weft_op *op, const uint8_t *payload, const struct weft_srd_rx *rx)
 {
@@ -433,13 +423,9 @@ void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 		weft_drop_count(srd, WEFT_SRD_DROP_BOUNDS);
 		return;
 	}
-	/* A refusal has had no effect, so without room to remember it the packet may be ignored. */
-	if (code && !refuse(ctx, act, hdr->psn, code)) {
-		weft_drop_count(srd, WEFT_SRD_DROP_NO_MEMORY);
-		return;
-	}
 	if (code == WEFT_SRD_RNR)
 		srd->stats.rnr_tx++;
+	weft_ack_note(act, hdr->psn, code);
 	was_gap = act->rx.top > ctx->rx_cum;
 	mark_psn(ctx, act, hdr->psn);
 	/* The packet that closes the last gap is often the last of a transfer, overtaken on its way by the

@@ -514,6 +514,9 @@ void world_qp_gone(struct world *w, uint8_t host, uint16_t qpn)
 	if (!is_alive(h, qpn))
 		return;
 	fuzz_trace("host %u qp %u gone", host, qpn);
+	/* It may take the last work request of a handshake with it. An old copy of that HELLO can later
+	 * displace a new one, which ends with an ABORT. */
+	w->events++;
 	h->qp_alive[qpn] = false;
 	h->qp_was_gone[qpn] = true;
 	weft_srd_on_qp_gone(h->srd, qpn, w->now);

@@ -73,7 +73,7 @@ struct world {
 	uint32_t frames;
 	struct world_frame *museum[WORLD_MUSEUM]; /* own */
 	uint32_t museum_next;
-	uint32_t events;          /* Restarts and closes: what explains an ABORT. */
+	uint32_t events;          /* Restarts, closes, QPs gone: what explains an ABORT. */
 	struct weft_srd_tx tx;
 };
 
