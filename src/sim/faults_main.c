@@ -25,18 +25,18 @@ struct options {
 
 struct failure {
 	uint32_t job;
-	struct weft_violation v;   /* Not valid if `how` is set. */
+	struct weft_violation v; /* Not valid if `how` is set. */
 	char how[64];
-	uint32_t more;             /* Violations beyond the first. */
+	uint32_t more; /* Violations beyond the first. */
 };
 
 struct session {
 	const struct options *opt;
-	struct weft_job *jobs;     /* owns */
-	uint64_t *hash;            /* owns; by job */
+	struct weft_job *jobs; /* owns */
+	uint64_t *hash; /* owns; by job */
 	uint32_t len, done, failed_seeds;
-	bool *seed_failed;         /* owns; by seed less the first */
-	struct failure *failures;  /* owns */
+	bool *seed_failed; /* owns; by seed less the first */
+	struct failure *failures; /* owns */
 	uint32_t failures_len, failures_cap;
 	uint64_t packets, messages, events;
 	uint64_t hits[WEFT_FAULT_COUNT];
@@ -66,7 +66,8 @@ static bool parse_seeds(const char *text, struct options *opt)
 	opt->last = opt->first;
 	if (dots && !weft_parse_u64(dots + 2, &opt->last))
 		return false;
-	return opt->last >= opt->first && opt->last < UINT64_MAX / 4 && opt->last - opt->first < SEEDS_MAX;
+	return opt->last >= opt->first && opt->last < UINT64_MAX / 4 &&
+	       opt->last - opt->first < SEEDS_MAX;
 }
 
 static bool parse_phase(const char *text, struct options *opt)
@@ -94,7 +95,9 @@ static int parse_only(const char *text, struct options *opt)
 		if (fault == WEFT_FAULT_COUNT)
 			return complain("no such fault (see --list-faults)", name);
 		if (!weft_sim_fault_is_choice(fault))
-			return complain("this fault is a consequence of others and cannot be asked for", name);
+			return complain(
+				"this fault is a consequence of others and cannot be asked for",
+				name);
 		opt->only[fault] = true;
 		text += n + (text[n] == ',');
 	}
@@ -107,8 +110,10 @@ static bool parse_flag(const char *arg, struct options *opt)
 		const char *name;
 		bool *flag;
 	} flags[] = {
-		{ "--hash", &opt->hash },	    { "--json", &opt->json },
-		{ "--verbose", &opt->verbose },	    { "--list-faults", &opt->list },
+		{ "--hash", &opt->hash },
+		{ "--json", &opt->json },
+		{ "--verbose", &opt->verbose },
+		{ "--list-faults", &opt->list },
 		{ "--check-determinism", &opt->twice },
 	};
 
@@ -126,15 +131,17 @@ static int parse_value(const char *name, const char *value, struct options *opt)
 {
 	if (!strcmp(name, "--seeds")) {
 		opt->have_seeds = true;
-		return parse_seeds(value, opt) ? 0 : complain("not a range of seeds (1..2000)", value);
+		return parse_seeds(value, opt) ? 0
+					       : complain("not a range of seeds (1..2000)", value);
 	}
 	if (!strcmp(name, "--phase"))
-		return parse_phase(value, opt) ? 0 :
-						 complain("not a phase (safety, liveness or both)", value);
+		return parse_phase(value, opt)
+			       ? 0
+			       : complain("not a phase (safety, liveness or both)", value);
 	if (!strcmp(name, "--jobs"))
-		return weft_parse_u64(value, &opt->jobs) && opt->jobs >= 1 && opt->jobs <= 256 ?
-			       0 :
-			       complain("not a number of jobs (1 to 256)", value);
+		return weft_parse_u64(value, &opt->jobs) && opt->jobs >= 1 && opt->jobs <= 256
+			       ? 0
+			       : complain("not a number of jobs (1 to 256)", value);
 	if (!strcmp(name, "--trace")) {
 		opt->trace = value;
 		return 0;
@@ -168,7 +175,9 @@ static int parse(int argc, char **argv, struct options *opt)
 	if (!opt->have_seeds)
 		return complain("which seeds? (--seeds 1..2000)", "");
 	if (opt->trace && (opt->first != opt->last || (opt->safety && opt->liveness)))
-		return complain("--trace is for one seed and one phase (--seeds 17..17 --phase safety)", "");
+		return complain(
+			"--trace is for one seed and one phase (--seeds 17..17 --phase safety)",
+			"");
 	return 0;
 }
 
@@ -235,9 +244,11 @@ static void on_result(void *user, const struct weft_job_result *r)
 		add_failure(s, f);
 	}
 	if (s->opt->verbose && r->run.report.count)
-		for (uint32_t i = 0; i < WEFT_MIN(r->run.report.count, (uint32_t)WEFT_ORACLE_KEEP); i++)
+		for (uint32_t i = 0; i < WEFT_MIN(r->run.report.count, (uint32_t)WEFT_ORACLE_KEEP);
+		     i++)
 			fprintf(stderr, "seed %llu %s: %s at %llu ns, wr %d: %s\n",
-				(unsigned long long)s->jobs[r->job].seed, phase_name(&s->jobs[r->job]),
+				(unsigned long long)s->jobs[r->job].seed,
+				phase_name(&s->jobs[r->job]),
 				weft_invariant_name(r->run.report.list[i].inv),
 				(unsigned long long)r->run.report.list[i].at,
 				(int)r->run.report.list[i].wr, r->run.report.list[i].text);
@@ -297,19 +308,21 @@ static void print_hashes(const struct session *s)
 		hash = hash * 31 + s->hash[i];
 		if (i + 1 < s->len && s->jobs[i + 1].seed == s->jobs[i].seed)
 			continue;
-		printf("%llu %016llx\n", (unsigned long long)s->jobs[i].seed, (unsigned long long)hash);
+		printf("%llu %016llx\n", (unsigned long long)s->jobs[i].seed,
+		       (unsigned long long)hash);
 		hash = 0;
 	}
 }
 
 static void print_json(const struct session *s)
 {
-	printf("{\"seeds\": %llu, \"failed\": %u, \"packets\": %llu, \"messages\": %llu, \"faults\": {",
+	printf("{\"seeds\": %llu, \"failed\": %u, \"packets\": %llu, \"messages\": %llu, "
+	       "\"faults\": {",
 	       (unsigned long long)(s->opt->last - s->opt->first + 1), s->failed_seeds,
 	       (unsigned long long)s->packets, (unsigned long long)s->messages);
 	for (uint32_t i = 0; i < WEFT_FAULT_COUNT; i++)
-		printf("%s\"%s\": {\"times\": %llu, \"runs\": %u}", i ? ", " : "", weft_sim_fault_name(i),
-		       (unsigned long long)s->hits[i], s->runs_hit[i]);
+		printf("%s\"%s\": {\"times\": %llu, \"runs\": %u}", i ? ", " : "",
+		       weft_sim_fault_name(i), (unsigned long long)s->hits[i], s->runs_hit[i]);
 	printf("}, \"failures\": [");
 	for (uint32_t i = 0; i < s->failures_len; i++) {
 		const struct failure *f = &s->failures[i];
@@ -320,9 +333,10 @@ static void print_json(const struct session *s)
 		if (f->how[0])
 			printf("\"invariant\": null, \"text\": \"%s\", \"replay\": \"", f->how);
 		else
-			printf("\"invariant\": \"%s\", \"time_ns\": %llu, \"wr\": %d, \"text\": \"%s\", \"replay\": \"",
-			       weft_invariant_name(f->v.inv), (unsigned long long)f->v.at, (int)f->v.wr,
-			       f->v.text);
+			printf("\"invariant\": \"%s\", \"time_ns\": %llu, \"wr\": %d, \"text\": "
+			       "\"%s\", \"replay\": \"",
+			       weft_invariant_name(f->v.inv), (unsigned long long)f->v.at,
+			       (int)f->v.wr, f->v.text);
 		print_replay(stdout, s, job);
 		printf("\"}");
 	}

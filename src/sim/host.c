@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define DRAIN_MAX 200000u /* Packets in one go; no window is that large. */
-#define SPIN_MAX  1000u   /* Timer calls at one and the same time. */
+#define SPIN_MAX  1000u /* Timer calls at one and the same time. */
 
 /* Clocks: host time = offset + virtual time * (1 + drift). Whole numbers only. */
 
@@ -186,8 +186,8 @@ static int hold_peer(struct weft_run_host *h, uint8_t peer)
 static void count_refusal(struct weft_run_host *h, int rc)
 {
 	if (rc == -EAGAIN && !h->closing)
-		h->run->hits[h->run->s->on[WEFT_FAULT_POOL_MSGS] ? WEFT_FAULT_POOL_MSGS :
-								    WEFT_FAULT_POOL_ACTIVE]++;
+		h->run->hits[h->run->s->on[WEFT_FAULT_POOL_MSGS] ? WEFT_FAULT_POOL_MSGS
+								 : WEFT_FAULT_POOL_ACTIVE]++;
 }
 
 /* Wrong in one of the ways in which an address can be wrong. */
@@ -202,8 +202,8 @@ static void spoil_address(struct weft_run *run, uint32_t wr, struct weft_srd_wr 
 		req->key = 0xdead0000u | wr;
 		break;
 	case 1: /* Beyond the end, if only by a byte. */
-		req->addr = mr[is_read ? WEFT_SIM_MRS / 2 : 0].addr + mr[is_read ? WEFT_SIM_MRS / 2 : 0].len -
-			    req->len + 1 + wr;
+		req->addr = mr[is_read ? WEFT_SIM_MRS / 2 : 0].addr +
+			    mr[is_read ? WEFT_SIM_MRS / 2 : 0].len - req->len + 1 + wr;
 		req->key = mr[is_read ? WEFT_SIM_MRS / 2 : 0].key;
 		break;
 	default: /* A region that may not be accessed so. */
@@ -420,7 +420,8 @@ static uint8_t class_of(struct weft_run_host *h, const struct weft_srd_tx *tx)
 	return class;
 }
 
-static void trace_tx(struct weft_run_host *h, const struct weft_srd_tx *tx, const struct weft_lossy_frame *f)
+static void trace_tx(struct weft_run_host *h, const struct weft_srd_tx *tx,
+		     const struct weft_lossy_frame *f)
 {
 	const struct weft_srd_payload *p = &tx->payload;
 	struct weft_trace_rec rec = {
@@ -477,7 +478,8 @@ static void trace_sample(struct weft_run_host *h, uint8_t peer, const struct wef
 	weft_srd_peer_put(h->srd, handle);
 }
 
-static struct weft_lossy_frame *build_frame(struct weft_run_host *h, const struct weft_srd_tx *tx, uint8_t to)
+static struct weft_lossy_frame *build_frame(struct weft_run_host *h, const struct weft_srd_tx *tx,
+					    uint8_t to)
 {
 	struct weft_lossy_frame *f = weft_lossy_frame_new(tx->head_len + tx->payload.len);
 
@@ -561,11 +563,12 @@ static void after_close(struct weft_run_host *h)
 
 	if (!h->closing || !weft_srd_is_closed(h->srd))
 		return;
-	weft_run_trace(run, (struct weft_trace_rec){ .kind = WEFT_TRACE_CLOSE_END, .host = h->index });
+	weft_run_trace(run,
+		       (struct weft_trace_rec){ .kind = WEFT_TRACE_CLOSE_END, .host = h->index });
 	weft_host_down(h);
 	if (h->restart_span != WEFT_NS_NEVER)
-		weft_evq_push(&run->evq, run->evq.now + h->restart_span, WEFT_RUN_EV_RESTART, h->index, 0,
-			      NULL);
+		weft_evq_push(&run->evq, run->evq.now + h->restart_span, WEFT_RUN_EV_RESTART,
+			      h->index, 0, NULL);
 }
 
 void weft_host_service(struct weft_run_host *h)
@@ -597,7 +600,8 @@ void weft_host_close(struct weft_run_host *h)
 	if (!h->up || h->closing)
 		return;
 	h->closing = true;
-	weft_run_trace(h->run, (struct weft_trace_rec){ .kind = WEFT_TRACE_CLOSE_BEGIN, .host = h->index });
+	weft_run_trace(h->run,
+		       (struct weft_trace_rec){ .kind = WEFT_TRACE_CLOSE_BEGIN, .host = h->index });
 	weft_srd_close(h->srd, weft_host_clock(h));
 	weft_host_wake(h, h->run->evq.now);
 }
@@ -621,12 +625,13 @@ void weft_host_usage(struct weft_run_host *h)
 							.value = u.pieces,
 							.addr = u.timers,
 							.id = u.contexts });
-	weft_run_trace(h->run, (struct weft_trace_rec){ .kind = WEFT_TRACE_STATS,
-							.host = h->index,
-							.addr = stats->data_tx_bytes,
-							.id = stats->retrans_bytes,
-							.value = (uint32_t)stats->retrans_spurious,
-							.len = (uint32_t)stats->data_tx_pkts,
-							.off = (uint32_t)stats->retrans_pkts,
-							.key = (uint32_t)stats->retrans_timeout_events });
+	weft_run_trace(h->run,
+		       (struct weft_trace_rec){ .kind = WEFT_TRACE_STATS,
+						.host = h->index,
+						.addr = stats->data_tx_bytes,
+						.id = stats->retrans_bytes,
+						.value = (uint32_t)stats->retrans_spurious,
+						.len = (uint32_t)stats->data_tx_pkts,
+						.off = (uint32_t)stats->retrans_pkts,
+						.key = (uint32_t)stats->retrans_timeout_events });
 }

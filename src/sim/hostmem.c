@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QKEY     0x51000000u  /* The low 24 bits carry the number of the work request. */
-#define QKEY_ALL 0xff000000u
-#define MR_BASE  0x10000u
+#define QKEY       0x51000000u /* The low 24 bits carry the number of the work request. */
+#define QKEY_ALL   0xff000000u
+#define MR_BASE    0x10000u
 #define SHORT_RECV 64u
 
 static uint8_t host_of(const struct weft_gid *gid)
@@ -43,13 +43,14 @@ static struct weft_run_mr *mr_check(struct weft_run_host *h, const struct weft_s
 {
 	struct weft_run_mr *mr = mr_by_key(h, info->key);
 
-	if (!mr || !(mr->access & access) || info->addr < mr->addr || info->addr - mr->addr > mr->len ||
-	    info->len > mr->len - (info->addr - mr->addr))
+	if (!mr || !(mr->access & access) || info->addr < mr->addr ||
+	    info->addr - mr->addr > mr->len || info->len > mr->len - (info->addr - mr->addr))
 		return NULL;
 	return mr;
 }
 
-static struct weft_trace_rec rec_of(struct weft_run_host *h, uint8_t kind, const struct weft_srd_msg_info *info)
+static struct weft_trace_rec rec_of(struct weft_run_host *h, uint8_t kind,
+				    const struct weft_srd_msg_info *info)
 {
 	return (struct weft_trace_rec){
 		.kind = kind,
@@ -105,7 +106,8 @@ void weft_hostmem_refill(struct weft_run_host *h, uint32_t i)
 	if (!h->up || !h->recvs_on || qp->gone)
 		return;
 	while (qp->posted < h->cfg->recv_depth && qp->posted < WEFT_RUN_RING) {
-		bool is_short = !h->run->healed && weft_prng_chance(&h->run->prng, h->cfg->short_recv_ppm);
+		bool is_short =
+			!h->run->healed && weft_prng_chance(&h->run->prng, h->cfg->short_recv_ppm);
 
 		h->run->hits[WEFT_FAULT_SHORT_RECV] += is_short;
 		qp->ring[(qp->head + qp->posted++) % WEFT_RUN_RING] =
@@ -200,7 +202,8 @@ static void on_recv_place(void *owner, uint64_t recv, uint32_t off, const void *
 							.off = off,
 							.value = len,
 							.hash = weft_sim_hash(data, len) });
-	if (r && r->buf && r->wr < h->run->wrs && (uint64_t)off + len <= weft_run_plan(h->run, r->wr)->len)
+	if (r && r->buf && r->wr < h->run->wrs &&
+	    (uint64_t)off + len <= weft_run_plan(h->run, r->wr)->len)
 		memcpy(r->buf + off, data, len);
 }
 
@@ -254,8 +257,8 @@ static void on_recv_release(void *owner, uint64_t recv, const struct weft_srd_ms
 
 /* Memory */
 
-static enum weft_srd_status on_write(void *owner, const struct weft_srd_msg_info *info, uint32_t off,
-				     const void *data, uint32_t len)
+static enum weft_srd_status on_write(void *owner, const struct weft_srd_msg_info *info,
+				     uint32_t off, const void *data, uint32_t len)
 {
 	struct weft_run_host *h = owner;
 	struct weft_run_mr *mr = mr_check(h, info, WEFT_ACCESS_WRITE);
@@ -291,8 +294,8 @@ static enum weft_srd_status on_read_check(void *owner, const struct weft_srd_msg
 	return rec.status;
 }
 
-static enum weft_srd_status on_read_place(void *owner, uint64_t cookie, uint32_t off, const void *data,
-					  uint32_t len)
+static enum weft_srd_status on_read_place(void *owner, uint64_t cookie, uint32_t off,
+					  const void *data, uint32_t len)
 {
 	struct weft_run_host *h = owner;
 	struct weft_run *run = h->run;
@@ -357,8 +360,8 @@ void weft_hostmem_payload(struct weft_run_host *h, const struct weft_srd_payload
 		break;
 	case WEFT_SRD_PAYLOAD_TARGET:
 		mr = mr_by_key(h, p->key);
-		weft_sim_fill(weft_sim_mem_stream(p->key), mr ? p->addr - mr->addr + p->off : 0, buf,
-			      p->len);
+		weft_sim_fill(weft_sim_mem_stream(p->key), mr ? p->addr - mr->addr + p->off : 0,
+			      buf, p->len);
 		break;
 	}
 }
@@ -427,7 +430,8 @@ void weft_hostmem_up(struct weft_run_host *h)
 	for (uint32_t i = 0; i < WEFT_SIM_MRS; i++)
 		mr_up(h, i);
 	for (uint32_t i = 0; i < h->run->s->qps; i++) {
-		h->qp[i] = (struct weft_run_qp){ .qpn = (uint16_t)((h->inc & 0xff) << 8 | (i + 1)) };
+		h->qp[i] =
+			(struct weft_run_qp){ .qpn = (uint16_t)((h->inc & 0xff) << 8 | (i + 1)) };
 		weft_run_trace(h->run, (struct weft_trace_rec){ .kind = WEFT_TRACE_QP_UP,
 								.host = h->index,
 								.qpn = h->qp[i].qpn });
@@ -445,12 +449,13 @@ void weft_hostmem_down(struct weft_run_host *h)
 		const struct weft_sim_wr_plan *plan = weft_run_plan(run, wr);
 
 		if (run->wr[wr].state == WEFT_RUN_WR_POSTED && plan->peer == h->index &&
-		    run->wr[wr].key == h->mr[plan->mr].key && (plan->op == WEFT_SRD_WRITE || plan->op == WEFT_SRD_WRITE_IMM))
-			weft_run_trace(run,
-				       (struct weft_trace_rec){ .kind = WEFT_TRACE_SNAPSHOT,
-								.host = h->index,
-								.wr = wr,
-								.hash = weft_hostmem_target_hash(run, wr) });
+		    run->wr[wr].key == h->mr[plan->mr].key &&
+		    (plan->op == WEFT_SRD_WRITE || plan->op == WEFT_SRD_WRITE_IMM))
+			weft_run_trace(run, (struct weft_trace_rec){
+						    .kind = WEFT_TRACE_SNAPSHOT,
+						    .host = h->index,
+						    .wr = wr,
+						    .hash = weft_hostmem_target_hash(run, wr) });
 	}
 	for (uint32_t i = 0; i < WEFT_SIM_MRS; i++) {
 		free(h->mr[i].mem);
@@ -477,8 +482,8 @@ void weft_hostmem_check_guards(struct weft_run_host *h)
 		const struct weft_sim_wr_plan *plan = weft_run_plan(h->run, wr);
 		const struct weft_run_mr *mr = &h->mr[plan->mr];
 
-		if (plan->peer != h->index || plan->op < WEFT_SRD_WRITE || plan->op == WEFT_SRD_READ ||
-		    !mr->mem)
+		if (plan->peer != h->index || plan->op < WEFT_SRD_WRITE ||
+		    plan->op == WEFT_SRD_READ || !mr->mem)
 			continue;
 		for (uint32_t k = 0; k < WEFT_SIM_GUARD; k++)
 			damaged += mr->mem[plan->mr_off + plan->len + k] != 0;

@@ -19,14 +19,14 @@
 #define NOTHING     UINT32_MAX
 
 struct shared {
-	uint32_t next;                 /* atomic */
+	uint32_t next; /* atomic */
 	uint32_t busy_with[WORKERS_MAX];
 };
 
 struct worker {
-	pid_t pid;                     /* 0: none. */
+	pid_t pid; /* 0: none. */
 	int fd;
-	size_t got;                    /* Bytes of `result` read so far. */
+	size_t got; /* Bytes of `result` read so far. */
 	struct weft_job_result result;
 };
 
@@ -69,7 +69,8 @@ static void run_job(const struct weft_jobs_cfg *cfg, uint32_t job, struct weft_j
 }
 
 /* exit() and not _exit(), so that a leak checker gets its say. */
-_Noreturn static void work(const struct weft_jobs_cfg *cfg, struct shared *shared, uint32_t self, int fd)
+_Noreturn static void work(const struct weft_jobs_cfg *cfg, struct shared *shared, uint32_t self,
+			   int fd)
 {
 	static struct weft_job_result result;
 
@@ -87,7 +88,8 @@ _Noreturn static void work(const struct weft_jobs_cfg *cfg, struct shared *share
 	}
 }
 
-static int start(const struct weft_jobs_cfg *cfg, struct shared *shared, struct worker *w, uint32_t self)
+static int start(const struct weft_jobs_cfg *cfg, struct shared *shared, struct worker *w,
+		 uint32_t self)
 {
 	int fds[2];
 
@@ -127,7 +129,8 @@ static void describe_end(int status, char *how, size_t size)
 }
 
 /* The worker's pipe is at its end. Start another one if it died and there is work left. */
-static int on_end(const struct weft_jobs_cfg *cfg, struct shared *shared, struct worker *w, uint32_t self)
+static int on_end(const struct weft_jobs_cfg *cfg, struct shared *shared, struct worker *w,
+		  uint32_t self)
 {
 	uint32_t job = __atomic_load_n(&shared->busy_with[self], __ATOMIC_ACQUIRE);
 	struct weft_job_result *r = &w->result;
@@ -165,8 +168,8 @@ static int on_readable(const struct weft_jobs_cfg *cfg, struct shared *shared, s
 }
 
 /* False when no worker is left. */
-static bool wait_for_workers(const struct weft_jobs_cfg *cfg, struct shared *shared, struct worker *workers,
-			     uint32_t n, int *rc)
+static bool wait_for_workers(const struct weft_jobs_cfg *cfg, struct shared *shared,
+			     struct worker *workers, uint32_t n, int *rc)
 {
 	struct pollfd fds[WORKERS_MAX];
 	uint32_t who[WORKERS_MAX];

@@ -13,8 +13,8 @@ struct weft_job {
 
 struct weft_job_result {
 	uint32_t job;
-	bool crashed;              /* Then only `how` is valid. */
-	bool differs;              /* Run twice, and the hashes were not equal. */
+	bool crashed; /* Then only `how` is valid. */
+	bool differs; /* Run twice, and the hashes were not equal. */
 	char how[64];
 	struct weft_run_result run;
 };
@@ -22,10 +22,10 @@ struct weft_job_result {
 struct weft_jobs_cfg {
 	const struct weft_job *jobs; /* borrows */
 	uint32_t len, workers;
-	const bool *only;          /* borrows; may be NULL */
-	FILE *trace_out;           /* borrows; may be NULL */
+	const bool *only; /* borrows; may be NULL */
+	FILE *trace_out; /* borrows; may be NULL */
 	bool twice;
-	uint32_t cpu_seconds_max;  /* For one job. */
+	uint32_t cpu_seconds_max; /* For one job. */
 	void (*on_result)(void *user, const struct weft_job_result *result);
 	void (*on_idle)(void *user); /* Called now and then; may be NULL. */
 	void *user;

@@ -19,7 +19,8 @@
 const char *weft_invariant_name(enum weft_invariant inv)
 {
 	static const char *const names[WEFT_INVARIANTS] = {
-		"I1", "I2", "I3", "I4", "I5", "I6", "I7", "I8", "I9", "I10", "I11", "I12", "I13", "hang",
+		"I1", "I2", "I3",  "I4",  "I5",  "I6",  "I7",
+		"I8", "I9", "I10", "I11", "I12", "I13", "hang",
 	};
 
 	return inv < WEFT_INVARIANTS ? names[inv] : "?";
@@ -119,7 +120,8 @@ static void on_post(struct oracle *o, const struct weft_trace_rec *r)
 	};
 	o->report->messages++;
 	busy_add(o, w);
-	if ((w->op == WEFT_SRD_WRITE || w->op == WEFT_SRD_WRITE_IMM) && !(w->flags & WEFT_WR_BAD_KEY))
+	if ((w->op == WEFT_SRD_WRITE || w->op == WEFT_SRD_WRITE_IMM) &&
+	    !(w->flags & WEFT_WR_BAD_KEY))
 		oracle_wr_index(o, r->wr);
 }
 
@@ -224,7 +226,8 @@ static void check_error(struct oracle *o, const struct oracle_wr *w, uint32_t n,
 		return;
 	}
 	if (!(w->flags & own) && !(faulty >> w->host & 1) && !(faulty >> w->peer & 1)) {
-		oracle_violation(o, WEFT_I6, n, "status %u between hosts that no fault touches", status);
+		oracle_violation(o, WEFT_I6, n, "status %u between hosts that no fault touches",
+				 status);
 		return;
 	}
 	if (!is_explained(o, w, status))
@@ -247,11 +250,13 @@ static void check_write_bytes(struct oracle *o, const struct oracle_wr *w,
 	oracle_violation(o, WEFT_I2, r->wr, "success, but the target's memory is not equal");
 }
 
-static void check_read_bytes(struct oracle *o, const struct oracle_wr *w, const struct weft_trace_rec *r)
+static void check_read_bytes(struct oracle *o, const struct oracle_wr *w,
+			     const struct weft_trace_rec *r)
 {
 	const struct oracle_key *key = oracle_key_get(o, w->key);
 
-	if (!key || r->hash != weft_sim_fill_hash(weft_sim_mem_stream(w->key), w->addr - key->addr, w->len))
+	if (!key ||
+	    r->hash != weft_sim_fill_hash(weft_sim_mem_stream(w->key), w->addr - key->addr, w->len))
 		oracle_violation(o, WEFT_I2, r->wr, "success, but what was read is not equal");
 }
 
@@ -260,12 +265,14 @@ static void check_success(struct oracle *o, struct oracle_wr *w, const struct we
 	if (w->flags & (WEFT_WR_BAD_KEY | WEFT_WR_BAD_QPN | WEFT_WR_REFUSED))
 		oracle_violation(o, WEFT_I4, r->wr, "success of a request that had to be refused");
 	if (w->op != WEFT_SRD_WRITE && w->op != WEFT_SRD_READ && w->delivered != 1)
-		oracle_violation(o, WEFT_I2, r->wr, "success, but delivered %u times", w->delivered);
+		oracle_violation(o, WEFT_I2, r->wr, "success, but delivered %u times",
+				 w->delivered);
 	if (w->op == WEFT_SRD_WRITE || w->op == WEFT_SRD_WRITE_IMM)
 		check_write_bytes(o, w, r);
 	if (w->op == WEFT_SRD_READ)
 		check_read_bytes(o, w, r);
-	o->pair[w->host][w->peer].proof_at = WEFT_MAX(o->pair[w->host][w->peer].proof_at, w->posted_at);
+	o->pair[w->host][w->peer].proof_at =
+		WEFT_MAX(o->pair[w->host][w->peer].proof_at, w->posted_at);
 }
 
 /* Waiting for a receiver that may never be ready again is what rnr_retry 7 means; and whoever comes
@@ -277,9 +284,10 @@ static bool may_wait(const struct oracle *o, const struct oracle_wr *w)
 	for (uint32_t i = 0; i < o->wrs; i++) {
 		const struct oracle_wr *v = &o->wr[i];
 
-		if (v->posted && !v->orphan && v->rnr_retry == 7 && v->rnr_claims > 0 &&
-		    v->host == w->host && v->peer == w->peer && v->qpn == w->qpn &&
-		    v->peer_qpn == w->peer_qpn)
+		if (!v->posted || v->orphan || v->rnr_retry < 7 || !v->rnr_claims || v->peer != w->peer)
+			continue;
+		if (o->param[WEFT_PARAM_SCARCE] ||
+		    (v->host == w->host && v->qpn == w->qpn && v->peer_qpn == w->peer_qpn))
 			return true;
 	}
 	return false;
@@ -333,8 +341,9 @@ static void check_all_done(struct oracle *o, enum weft_invariant inv, const char
 {
 	for (uint32_t i = 0; i < o->wrs; i++)
 		if (is_open(&o->wr[i]) && !(may && may_wait(o, &o->wr[i])))
-			oracle_violation(o, inv, i, "not completed %s; posted %llu us before", when,
-					 (unsigned long long)((o->now - o->wr[i].posted_at) / 1000));
+			oracle_violation(
+				o, inv, i, "not completed %s; posted %llu us before", when,
+				(unsigned long long)((o->now - o->wr[i].posted_at) / 1000));
 }
 
 static void on_mark(struct oracle *o, const struct weft_trace_rec *r)
@@ -354,8 +363,9 @@ static void on_mark(struct oracle *o, const struct weft_trace_rec *r)
 
 			if (v->state == ORACLE_RECV_CLAIMED && o->host[v->host].up &&
 			    v->inc == o->host[v->host].inc)
-				oracle_violation(o, WEFT_I5, v->wr,
-						 "claimed a receive and neither filled nor released it");
+				oracle_violation(
+					o, WEFT_I5, v->wr,
+					"claimed a receive and neither filled nor released it");
 		}
 		return;
 	case WEFT_MARK_END:
@@ -475,7 +485,8 @@ static void check_usage(struct oracle *o, const struct weft_trace_rec *r)
 			return;
 	if (r->wr || r->len || r->off || r->key || r->imm || r->value || r->addr)
 		oracle_violation(o, WEFT_I12, WEFT_TRACE_NO_WR,
-				 "host %u idle, but active %u msgs %u reads %u rx_msgs %u chunks %u pieces %u timers %u",
+				 "host %u idle, but active %u msgs %u reads %u rx_msgs %u chunks "
+				 "%u pieces %u timers %u",
 				 r->host, r->wr, r->len, r->off, r->key, r->imm, r->value,
 				 (unsigned int)r->addr);
 }

@@ -8,15 +8,15 @@
 #include "sim/trace.h"
 
 enum weft_invariant {
-	WEFT_I1,  /* A work request is delivered at most once, across restarts too. */
-	WEFT_I2,  /* Success means: delivered once, before, with equal bytes. */
-	WEFT_I3,  /* Every work request completes once, in bounded time. */
-	WEFT_I4,  /* An error is one that what happened can explain. */
-	WEFT_I5,  /* No byte is read or written outside its region, range and life. */
-	WEFT_I6,  /* A fault elsewhere changes no status. */
-	WEFT_I7,  /* In flight <= window; on credit only what was granted. */
-	WEFT_I8,  /* Retransmissions are bounded by losses, and take another path. */
-	WEFT_I9,  /* After healing all work finishes soon. */
+	WEFT_I1, /* A work request is delivered at most once, across restarts too. */
+	WEFT_I2, /* Success means: delivered once, before, with equal bytes. */
+	WEFT_I3, /* Every work request completes once, in bounded time. */
+	WEFT_I4, /* An error is one that what happened can explain. */
+	WEFT_I5, /* No byte is read or written outside its region, range and life. */
+	WEFT_I6, /* A fault elsewhere changes no status. */
+	WEFT_I7, /* In flight <= window; on credit only what was granted. */
+	WEFT_I8, /* Retransmissions are bounded by losses, and take another path. */
+	WEFT_I9, /* After healing all work finishes soon. */
 	WEFT_I10, /* A dark path is left within three round trips. */
 	WEFT_I11, /* Senders to one receiver get equal shares. */
 	WEFT_I12, /* Afterwards nothing is left in use. */
@@ -32,12 +32,12 @@ const char *weft_invariant_name(enum weft_invariant inv);
 struct weft_violation {
 	enum weft_invariant inv;
 	weft_ns at;
-	uint32_t wr;               /* WEFT_TRACE_NO_WR when it concerns none. */
+	uint32_t wr; /* WEFT_TRACE_NO_WR when it concerns none. */
 	char text[160];
 };
 
 struct weft_oracle_report {
-	uint32_t count;            /* All of them; the first ones are kept. */
+	uint32_t count; /* All of them; the first ones are kept. */
 	struct weft_violation list[WEFT_ORACLE_KEEP];
 	uint64_t packets, messages; /* Sent frames, accepted work requests. */
 };

@@ -46,7 +46,8 @@ struct oracle_wr *oracle_wr_at(struct oracle *o, uint64_t addr)
 	}
 }
 
-static bool is_live(const struct oracle *o, const struct oracle_key *key, uint8_t host, uint8_t access)
+static bool is_live(const struct oracle *o, const struct oracle_key *key, uint8_t host,
+		    uint8_t access)
 {
 	return key && key->host == host && key->inc == o->host[host].inc && key->access & access &&
 	       key->dereg_at == WEFT_NS_NEVER;
@@ -109,8 +110,8 @@ static void on_claim(struct oracle *o, const struct weft_trace_rec *r)
 	if (r->status != WEFT_SRD_OK)
 		return;
 	v = oracle_recv_get(o, r->id);
-	if (!v || v->state != ORACLE_RECV_POSTED || v->host != r->host || v->inc != o->host[r->host].inc ||
-	    (v->len < r->len && r->op != WEFT_SRD_WRITE_IMM)) {
+	if (!v || v->state != ORACLE_RECV_POSTED || v->host != r->host ||
+	    v->inc != o->host[r->host].inc || (v->len < r->len && r->op != WEFT_SRD_WRITE_IMM)) {
 		oracle_violation(o, WEFT_I5, r->wr, "claimed a receive that cannot be had");
 		return;
 	}
@@ -121,11 +122,13 @@ static void on_claim(struct oracle *o, const struct weft_trace_rec *r)
 }
 
 /* The receive `id` as one that host r->host holds claimed; NULL after a violation. */
-static struct oracle_recv *claimed(struct oracle *o, const struct weft_trace_rec *r, const char *what)
+static struct oracle_recv *claimed(struct oracle *o, const struct weft_trace_rec *r,
+				   const char *what)
 {
 	struct oracle_recv *v = oracle_recv_get(o, r->id);
 
-	if (v && v->state == ORACLE_RECV_CLAIMED && v->host == r->host && v->inc == o->host[r->host].inc)
+	if (v && v->state == ORACLE_RECV_CLAIMED && v->host == r->host &&
+	    v->inc == o->host[r->host].inc)
 		return v;
 	oracle_violation(o, WEFT_I5, r->wr, "%s a receive that is not claimed", what);
 	return NULL;
@@ -151,9 +154,11 @@ static void on_delivered(struct oracle *o, struct oracle_wr *w, const struct wef
 		oracle_violation(o, WEFT_I1, r->wr, "delivered again after its success");
 	else if (w->delivered)
 		oracle_violation(o, WEFT_I1, r->wr, "delivered twice");
-	if (w->done && (w->status == WEFT_SRD_REMOTE_QPN || w->status == WEFT_SRD_RNR ||
-			w->status == WEFT_SRD_REMOTE_LENGTH || w->status == WEFT_SRD_REMOTE_ADDRESS))
-		oracle_violation(o, WEFT_I4, r->wr, "delivered after it had failed with %u", w->status);
+	if (w->done &&
+	    (w->status == WEFT_SRD_REMOTE_QPN || w->status == WEFT_SRD_RNR ||
+	     w->status == WEFT_SRD_REMOTE_LENGTH || w->status == WEFT_SRD_REMOTE_ADDRESS))
+		oracle_violation(o, WEFT_I4, r->wr, "delivered after it had failed with %u",
+				 w->status);
 	w->delivered++;
 }
 
@@ -193,7 +198,8 @@ static void on_write(struct oracle *o, const struct weft_trace_rec *r)
 
 	if (r->status != WEFT_SRD_OK)
 		return;
-	if (!w || w->peer != r->host || w->host != r->peer || w->len != r->len || w->key != r->key) {
+	if (!w || w->peer != r->host || w->host != r->peer || w->len != r->len ||
+	    w->key != r->key) {
 		oracle_violation(o, WEFT_I5, n, "wrote what nobody asked for at %llx",
 				 (unsigned long long)r->addr);
 		return;
@@ -201,8 +207,8 @@ static void on_write(struct oracle *o, const struct weft_trace_rec *r)
 	if (!is_live(o, oracle_key_get(o, r->key), r->host, WEFT_ACCESS_WRITE))
 		oracle_violation(o, WEFT_I5, n, "wrote under key %x, which is not valid", r->key);
 	if ((uint64_t)r->off + r->value > w->len)
-		oracle_violation(o, WEFT_I5, n, "wrote bytes %u to %u of %u", r->off, r->off + r->value,
-				 w->len);
+		oracle_violation(o, WEFT_I5, n, "wrote bytes %u to %u of %u", r->off,
+				 r->off + r->value, w->len);
 	else if (r->hash != weft_sim_fill_hash(weft_sim_wr_stream(n), r->off, r->value))
 		oracle_violation(o, WEFT_I2, n, "wrote wrong bytes at %u", r->off);
 	/* The application may have put the memory to another use by now. */
@@ -235,11 +241,12 @@ static void check_target_payload(struct oracle *o, const struct weft_trace_rec *
 	const struct oracle_key *key = oracle_key_get(o, r->key);
 
 	if (!is_live(o, key, r->host, WEFT_ACCESS_READ))
-		oracle_violation(o, WEFT_I5, WEFT_TRACE_NO_WR, "read under key %x, which is not valid",
-				 r->key);
+		oracle_violation(o, WEFT_I5, WEFT_TRACE_NO_WR,
+				 "read under key %x, which is not valid", r->key);
 	else if ((uint64_t)r->off + r->value > key->len)
-		oracle_violation(o, WEFT_I5, WEFT_TRACE_NO_WR, "read bytes %u to %u of a region of %u",
-				 r->off, r->off + r->value, key->len);
+		oracle_violation(o, WEFT_I5, WEFT_TRACE_NO_WR,
+				 "read bytes %u to %u of a region of %u", r->off, r->off + r->value,
+				 key->len);
 }
 
 /* Buffers are the application's again as soon as the request is completed. */
@@ -248,7 +255,8 @@ static void check_wr_payload(struct oracle *o, const struct weft_trace_rec *r)
 	const struct oracle_wr *w = oracle_wr_get(o, r->wr);
 
 	if (!w || w->host != r->host || w->inc != o->host[r->host].inc || w->orphan || w->done)
-		oracle_violation(o, WEFT_I5, r->wr, "sends from the buffer of a request that is over");
+		oracle_violation(o, WEFT_I5, r->wr,
+				 "sends from the buffer of a request that is over");
 	else if ((uint64_t)r->off + r->value > w->len)
 		oracle_violation(o, WEFT_I5, r->wr, "sends bytes %u to %u of %u", r->off,
 				 r->off + r->value, w->len);
@@ -300,8 +308,8 @@ bool oracle_on_mem(struct oracle *o, const struct weft_trace_rec *r)
 	case WEFT_TRACE_GUARD:
 		if (r->value)
 			oracle_violation(o, WEFT_I5, WEFT_TRACE_NO_WR,
-					 "%u bytes of host %u changed outside every request", r->value,
-					 r->host);
+					 "%u bytes of host %u changed outside every request",
+					 r->value, r->host);
 		return true;
 	case WEFT_TRACE_TX:
 		if (r->status == 2)

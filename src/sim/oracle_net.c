@@ -12,10 +12,16 @@ static bool is_data(const struct weft_trace_rec *r)
 	return r->op == WEFT_PKT_DATA;
 }
 
+static bool is_handshake(uint8_t type)
+{
+	return type != WEFT_PKT_DATA && type != WEFT_PKT_ACK && type != WEFT_PKT_PROBE;
+}
+
 static struct oracle_psn *psn_find(struct oracle *o, const struct weft_trace_rec *r)
 {
 	uint32_t epoch = r->imm;
-	uint64_t h = (r->addr + ((uint64_t)epoch << 32) + r->host * 16u + r->peer) * 0x9e3779b97f4a7c15u;
+	uint64_t h =
+		(r->addr + ((uint64_t)epoch << 32) + r->host * 16u + r->peer) * 0x9e3779b97f4a7c15u;
 
 	for (uint32_t i = (uint32_t)(h >> 32);; i++) {
 		struct oracle_psn *p = &o->psn[i & o->psn_mask];
@@ -66,12 +72,13 @@ static void check_dark_path(struct oracle *o, const struct weft_trace_rec *r)
 {
 	weft_ns limit = 3 * o->param[WEFT_PARAM_RTT] + o->param[WEFT_PARAM_RTO_MIN];
 
-	if (!o->dark.on || !o->dark.seen_loss || r->host != o->dark.host || r->peer != o->dark.peer ||
-	    r->path != o->dark.path || r->flags & WEFT_LOSSY_CONTROL)
+	if (!o->dark.on || !o->dark.seen_loss || r->host != o->dark.host ||
+	    r->peer != o->dark.peer || r->path != o->dark.path || r->flags & WEFT_LOSSY_CONTROL)
 		return;
 	if (r->at > o->dark.lost_at + limit)
-		oracle_violation(o, WEFT_I10, r->wr, "data on dark path %u %llu us after the first loss",
-				 r->path, (unsigned long long)((r->at - o->dark.lost_at) / 1000));
+		oracle_violation(o, WEFT_I10, r->wr,
+				 "data on dark path %u %llu us after the first loss", r->path,
+				 (unsigned long long)((r->at - o->dark.lost_at) / 1000));
 }
 
 static void on_tx(struct oracle *o, const struct weft_trace_rec *r)
@@ -79,10 +86,13 @@ static void on_tx(struct oracle *o, const struct weft_trace_rec *r)
 	o->report->packets++;
 	if (r->id < o->frames)
 		o->frame_type[r->id] = r->op;
+	if (!is_handshake(r->op))
+		o->pair[r->host][r->peer].spoke = true;
 	if (!is_data(r))
 		return;
 	if (!o->pair[r->host][r->peer].may_send)
-		oracle_violation(o, WEFT_I13, r->wr, "data to host %u before its first answer", r->peer);
+		oracle_violation(o, WEFT_I13, r->wr, "data to host %u before its first answer",
+				 r->peer);
 	o->data_frames++;
 	o->data_bytes += r->value;
 	if (r->flags & WEFT_LOSSY_RTX) {
@@ -99,8 +109,8 @@ static void on_lost(struct oracle *o, const struct weft_trace_rec *r)
 		o->lost_control++;
 	else
 		o->lost_bytes += r->len;
-	if (o->dark.on && !o->dark.seen_loss && r->imm == WEFT_LOSSY_BLACKHOLE && r->host == o->dark.host &&
-	    r->peer == o->dark.peer && r->path == o->dark.path) {
+	if (o->dark.on && !o->dark.seen_loss && r->imm == WEFT_LOSSY_BLACKHOLE &&
+	    r->host == o->dark.host && r->peer == o->dark.peer && r->path == o->dark.path) {
 		o->dark.seen_loss = true;
 		o->dark.lost_at = r->at;
 	}
@@ -115,8 +125,9 @@ static void on_rx(struct oracle *o, const struct weft_trace_rec *r)
 	if (r->flags & WEFT_RX_TAMPERED)
 		return;
 	pair->may_send = true;
-	/* A HELLO or RESET of the peer's own making answers nothing. */
-	if (type == WEFT_PKT_HELLO || type == WEFT_PKT_RESET)
+	/* A HELLO or RESET of the peer's own making answers nothing, nor does what belongs to a
+	 * context that only the peer believes in. */
+	if (is_handshake(type) ? type != WEFT_PKT_WELCOME : !pair->spoke)
 		return;
 	pair->heard_copy = true;
 	if (!original)
@@ -147,11 +158,12 @@ static void on_sample(struct oracle *o, const struct weft_trace_rec *r)
 {
 	if (r->value > (uint64_t)r->len + r->off)
 		oracle_violation(o, WEFT_I7, WEFT_TRACE_NO_WR,
-				 "host %u has %u bytes in flight to host %u, window %u", r->host, r->value,
-				 r->peer, r->len);
+				 "host %u has %u bytes in flight to host %u, window %u", r->host,
+				 r->value, r->peer, r->len);
 	if (r->flags & 1 && (int64_t)(int32_t)r->key < -(int64_t)r->off)
-		oracle_violation(o, WEFT_I7, WEFT_TRACE_NO_WR, "host %u overdrew the credit of host %u: %d",
-				 r->host, r->peer, (int)r->key);
+		oracle_violation(o, WEFT_I7, WEFT_TRACE_NO_WR,
+				 "host %u overdrew the credit of host %u: %d", r->host, r->peer,
+				 (int)r->key);
 }
 
 static void on_goodput(struct oracle *o, const struct weft_trace_rec *r)
@@ -193,18 +205,22 @@ static void check_retransmissions(struct oracle *o)
 {
 	/* A lost ACK may cost the tail probe that asks for the next one. */
 	uint64_t payload = o->param[WEFT_PARAM_PAYLOAD_MAX];
-	uint64_t bound = 2 * o->lost_bytes + o->data_bytes / 100 + o->lost_control * payload + 16 * payload;
+	uint64_t bound =
+		2 * o->lost_bytes + o->data_bytes / 100 + o->lost_control * payload + 16 * payload;
 
 	if (o->param[WEFT_PARAM_CHECK_RTX] && o->rtx_bytes > bound)
 		oracle_violation(o, WEFT_I8, WEFT_TRACE_NO_WR,
-				 "%llu bytes retransmitted for %llu lost bytes of data and %llu lost control frames",
-				 (unsigned long long)o->rtx_bytes, (unsigned long long)o->lost_bytes,
+				 "%llu bytes retransmitted for %llu lost bytes of data and %llu "
+				 "lost control frames",
+				 (unsigned long long)o->rtx_bytes,
+				 (unsigned long long)o->lost_bytes,
 				 (unsigned long long)o->lost_control);
 	if (o->param[WEFT_PARAM_CHECK_SPURIOUS] && !o->lost_bytes && !o->lost_control &&
 	    o->rtx_frames > o->data_frames / 1000 + 1)
 		oracle_violation(o, WEFT_I8, WEFT_TRACE_NO_WR,
 				 "%llu of %llu packets sent again though none was lost",
-				 (unsigned long long)o->rtx_frames, (unsigned long long)o->data_frames);
+				 (unsigned long long)o->rtx_frames,
+				 (unsigned long long)o->data_frames);
 }
 
 /* Jain's index, (sum x)^2 / (n sum x^2), in whole numbers. */
@@ -214,10 +230,11 @@ static void check_fairness(struct oracle *o, uint32_t host)
 	uint64_t n = o->jain[host].n;
 
 	if (n > 1 && 100 * sum * sum < 95 * n * o->jain[host].squares)
-		oracle_violation(o, WEFT_I11, WEFT_TRACE_NO_WR,
-				 "%llu senders to host %u are unequal: Jain index %llu %%",
-				 (unsigned long long)n, host,
-				 (unsigned long long)(100 * sum * sum / (n * o->jain[host].squares)));
+		oracle_violation(
+			o, WEFT_I11, WEFT_TRACE_NO_WR,
+			"%llu senders to host %u are unequal: Jain index %llu %%",
+			(unsigned long long)n, host,
+			(unsigned long long)(100 * sum * sum / (n * o->jain[host].squares)));
 }
 
 void oracle_net_end(struct oracle *o)

@@ -7,22 +7,23 @@
 #include "sim/oracle.h"
 #include "srd/srd.h"
 
-#define ORACLE_HOSTS    16u
-#define ORACLE_QPS      64u    /* Per host and over all its incarnations. */
-#define ORACLE_NIL      UINT32_MAX
-#define ORACLE_KEY_BASE 0x100u /* Keys are dense from here on; anything else was never registered. */
+#define ORACLE_HOSTS 16u
+#define ORACLE_QPS   64u /* Per host and over all its incarnations. */
+#define ORACLE_NIL   UINT32_MAX
+#define ORACLE_KEY_BASE \
+	0x100u /* Keys are dense from here on; anything else was never registered. */
 
 struct oracle_wr {
 	weft_ns posted_at, done_at;
 	uint64_t addr;
-	uint64_t snapshot;         /* Hash of its target when that crashed. */
+	uint64_t snapshot; /* Hash of its target when that crashed. */
 	uint32_t len, key, imm, rnr_retry;
-	uint32_t inc;              /* Incarnation of its initiator. */
+	uint32_t inc; /* Incarnation of its initiator. */
 	uint32_t delivered, rnr_claims, length_claims;
 	uint16_t qpn, peer_qpn, flags;
 	uint8_t host, peer, op, status;
 	bool posted, done, has_snapshot;
-	bool orphan;               /* Its initiator died: nothing is owed any more. */
+	bool orphan; /* Its initiator died: nothing is owed any more. */
 };
 
 struct oracle_qp {
@@ -36,21 +37,22 @@ struct oracle_host {
 	uint32_t inc;
 	bool up, closing;
 	weft_ns up_at;
-	weft_ns changed_at;        /* Last crash, begin of a close, or restart. */
-	weft_ns jumped;            /* How far its clock jumped ahead in all. */
+	weft_ns changed_at; /* Last crash, begin of a close, or restart. */
+	weft_ns jumped; /* How far its clock jumped ahead in all. */
 	uint32_t qps;
 	struct oracle_qp qp[ORACLE_QPS];
 };
 
 /* One direction: what `host` knows of `peer`. */
 struct oracle_pair {
-	weft_ns last_rx;           /* Last original frame from the peer that the host processed. */
-	weft_ns last_answer;       /* The same, of those that answer something. */
-	weft_ns gap_end;           /* When a silence long enough to count as death last ended. */
-	weft_ns proof_at;          /* Post time of the latest request that succeeded. */
-	bool heard, heard_copy;    /* Anything that answers, in this incarnation; copies apart. */
-	bool may_send;             /* A frame of the peer was seen: data may follow. */
-	bool lost;                 /* The context failed before in this incarnation of the host. */
+	weft_ns last_rx; /* Last original frame from the peer that the host processed. */
+	weft_ns last_answer; /* The same, of those that answer something. */
+	weft_ns gap_end; /* When a silence long enough to count as death last ended. */
+	weft_ns proof_at; /* Post time of the latest request that succeeded. */
+	bool heard, heard_copy; /* Anything that answers, in this incarnation; copies apart. */
+	bool may_send; /* A frame of the peer was seen: data may follow. */
+	bool spoke; /* It has sent more than handshake packets: it has, or had, a context. */
+	bool lost; /* The context failed before in this incarnation of the host. */
 };
 
 struct oracle_key {
@@ -61,7 +63,12 @@ struct oracle_key {
 	weft_ns dereg_at;
 };
 
-enum oracle_recv_state { ORACLE_RECV_NONE, ORACLE_RECV_POSTED, ORACLE_RECV_CLAIMED, ORACLE_RECV_DONE };
+enum oracle_recv_state {
+	ORACLE_RECV_NONE,
+	ORACLE_RECV_POSTED,
+	ORACLE_RECV_CLAIMED,
+	ORACLE_RECV_DONE
+};
 
 struct oracle_recv {
 	uint32_t len, wr, inc;
@@ -83,22 +90,22 @@ struct oracle {
 	uint64_t param[WEFT_PARAM_COUNT];
 	struct oracle_host host[ORACLE_HOSTS];
 	struct oracle_pair pair[ORACLE_HOSTS][ORACLE_HOSTS];
-	uint32_t busy[ORACLE_HOSTS][ORACLE_HOSTS];      /* Outstanding requests of an unordered pair. */
+	uint32_t busy[ORACLE_HOSTS][ORACLE_HOSTS]; /* Outstanding requests of an unordered pair. */
 	weft_ns busy_since[ORACLE_HOSTS][ORACLE_HOSTS];
 	weft_ns now, healed_at;
 	bool healed, quiet;
 
-	struct oracle_wr *wr;      /* owns; by number */
+	struct oracle_wr *wr; /* owns; by number */
 	uint32_t wrs;
-	uint32_t *by_addr;         /* owns; hash of target addresses -> wr */
+	uint32_t *by_addr; /* owns; hash of target addresses -> wr */
 	uint32_t by_addr_mask;
-	struct oracle_recv *recv;  /* owns; by number */
+	struct oracle_recv *recv; /* owns; by number */
 	uint64_t recvs;
-	struct oracle_key *key;    /* owns; by number less ORACLE_KEY_BASE */
+	struct oracle_key *key; /* owns; by number less ORACLE_KEY_BASE */
 	uint32_t keys;
-	uint8_t *frame_type;       /* owns; packet type by frame number */
+	uint8_t *frame_type; /* owns; packet type by frame number */
 	uint64_t frames;
-	struct oracle_psn *psn;    /* owns; hash */
+	struct oracle_psn *psn; /* owns; hash */
 	uint32_t psn_mask;
 
 	uint64_t data_bytes, data_frames, rtx_bytes, rtx_frames;
@@ -115,8 +122,9 @@ struct oracle {
 	} jain[ORACLE_HOSTS];
 };
 
-__attribute__((format(printf, 4, 5))) void oracle_violation(struct oracle *o, enum weft_invariant inv,
-							     uint32_t wr, const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) void oracle_violation(struct oracle *o,
+							    enum weft_invariant inv, uint32_t wr,
+							    const char *fmt, ...);
 
 /* NULL when that number was never used. */
 struct oracle_wr *oracle_wr_get(struct oracle *o, uint32_t wr);

@@ -17,7 +17,13 @@
 #define EVENTS_MAX 4000000u
 #define TICK       WEFT_US(500)
 
-enum { PHASE_PLAN, PHASE_AFTER_1, PHASE_AFTER_2, PHASE_QUIET, PHASE_CLOSING };
+enum {
+	PHASE_PLAN,
+	PHASE_AFTER_1,
+	PHASE_AFTER_2,
+	PHASE_QUIET,
+	PHASE_CLOSING
+};
 
 static const struct weft_srd_cfg *engine_cfg(const struct weft_run *run)
 {
@@ -35,9 +41,8 @@ void weft_run_trace(struct weft_run *run, struct weft_trace_rec rec)
 void weft_run_stuck(struct weft_run *run, uint8_t host, uint32_t how)
 {
 	if (!run->stuck)
-		weft_run_trace(run, (struct weft_trace_rec){ .kind = WEFT_TRACE_STUCK,
-							     .host = host,
-							     .value = how });
+		weft_run_trace(run, (struct weft_trace_rec){
+					    .kind = WEFT_TRACE_STUCK, .host = host, .value = how });
 	run->stuck = true;
 }
 
@@ -59,7 +64,8 @@ void weft_run_lost(struct weft_run *run, const struct weft_lossy_frame *f, uint3
 	trace_lost(run, f, fault);
 }
 
-static void on_net_fault(void *user, const struct weft_lossy_frame *f, enum weft_lossy_fault fault, bool lost)
+static void on_net_fault(void *user, const struct weft_lossy_frame *f, enum weft_lossy_fault fault,
+			 bool lost)
 {
 	if (lost)
 		trace_lost(user, f, fault);
@@ -86,7 +92,8 @@ static void trace_fault(struct weft_run *run, const struct weft_sim_action *a)
 /* Start what waited for `wr`. */
 static void release_dependents(struct weft_run *run, uint32_t wr, bool delivery)
 {
-	for (uint32_t i = run->wr[wr].first_dependent; i != WEFT_SIM_NO_DEP; i = run->wr[i].next_dependent) {
+	for (uint32_t i = run->wr[wr].first_dependent; i != WEFT_SIM_NO_DEP;
+	     i = run->wr[i].next_dependent) {
 		const struct weft_sim_wr_plan *p = weft_run_plan(run, i);
 
 		if (p->after_delivery != delivery || run->wr[i].state != WEFT_RUN_WR_PLANNED)
@@ -123,11 +130,12 @@ static void watch_shares(struct weft_run *run, uint8_t host)
 		window += sink->got_from[i] - run->fair.at_start[i];
 	for (uint32_t i = 1; i < run->s->hosts && run->fair.started; i++)
 		if (window >= run->s->plan_bytes / 3)
-			weft_run_trace(run, (struct weft_trace_rec){
-						    .kind = WEFT_TRACE_GOODPUT,
-						    .host = 0,
-						    .peer = (uint8_t)i,
-						    .addr = sink->got_from[i] - run->fair.at_start[i] });
+			weft_run_trace(run,
+				       (struct weft_trace_rec){ .kind = WEFT_TRACE_GOODPUT,
+								.host = 0,
+								.peer = (uint8_t)i,
+								.addr = sink->got_from[i] -
+									run->fair.at_start[i] });
 }
 
 void weft_run_completed(struct weft_run *run, uint32_t wr)
@@ -156,10 +164,12 @@ void weft_run_crash(struct weft_run *run, struct weft_run_host *h, weft_ns span,
 	if (!h->up)
 		return;
 	run->hits[fault]++;
-	weft_run_trace(run, (struct weft_trace_rec){ .kind = WEFT_TRACE_HOST_DOWN, .host = h->index });
+	weft_run_trace(run,
+		       (struct weft_trace_rec){ .kind = WEFT_TRACE_HOST_DOWN, .host = h->index });
 	weft_host_down(h);
 	if (span != WEFT_NS_NEVER)
-		weft_evq_push(&run->evq, run->evq.now + span, WEFT_RUN_EV_RESTART, h->index, 0, NULL);
+		weft_evq_push(&run->evq, run->evq.now + span, WEFT_RUN_EV_RESTART, h->index, 0,
+			      NULL);
 }
 
 static void restart(struct weft_run *run, struct weft_run_host *h)
@@ -537,22 +547,27 @@ static void loop(struct weft_run *run)
 
 static void param(struct weft_run *run, enum weft_trace_param which, uint64_t value)
 {
-	weft_run_trace(run, (struct weft_trace_rec){ .kind = WEFT_TRACE_PARAM, .imm = which, .addr = value });
+	weft_run_trace(run, (struct weft_trace_rec){
+				    .kind = WEFT_TRACE_PARAM, .imm = which, .addr = value });
 }
 
 /* Faults after which each retransmission answers a loss that the trace shows. */
 static bool losses_are_visible(const struct weft_scenario *s)
 {
 	static const uint32_t visible[] = {
-		WEFT_LOSSY_LOSS,	   WEFT_LOSSY_BURST,	    WEFT_LOSSY_LOSS_RTX,
-		WEFT_LOSSY_LOSS_FIRST,	   WEFT_LOSSY_LOSS_LAST,    WEFT_LOSSY_CORRUPT_HEAD,
-		WEFT_LOSSY_CORRUPT_TAG,	   WEFT_LOSSY_TRUNCATE,	    WEFT_LOSSY_OVERSIZE,
-		WEFT_LOSSY_CORRUPT_PAYLOAD, WEFT_LOSSY_GARBAGE,	    WEFT_LOSSY_SPOOF,
-		WEFT_LOSSY_GREY,	   WEFT_LOSSY_BLACKHOLE,    WEFT_LOSSY_PORT_OVERFLOW,
-		WEFT_LOSSY_TRIM,	   WEFT_LOSSY_ECN_OFF,	    WEFT_LOSSY_ECN_ALWAYS,
-		WEFT_LOSSY_ECN_BLEACH,	   WEFT_FAULT_CLOCK_OFFSET, WEFT_FAULT_CLOCK_WRAP,
-		WEFT_FAULT_CLOCK_DRIFT,	   WEFT_FAULT_BAD_KEY,	    WEFT_FAULT_BAD_QPN,
-		WEFT_LOSSY_DUP,		   WEFT_LOSSY_REPLAY,
+		WEFT_LOSSY_LOSS,          WEFT_LOSSY_BURST,
+		WEFT_LOSSY_LOSS_RTX,      WEFT_LOSSY_LOSS_FIRST,
+		WEFT_LOSSY_LOSS_LAST,     WEFT_LOSSY_CORRUPT_HEAD,
+		WEFT_LOSSY_CORRUPT_TAG,   WEFT_LOSSY_TRUNCATE,
+		WEFT_LOSSY_OVERSIZE,      WEFT_LOSSY_CORRUPT_PAYLOAD,
+		WEFT_LOSSY_GARBAGE,       WEFT_LOSSY_SPOOF,
+		WEFT_LOSSY_GREY,          WEFT_LOSSY_BLACKHOLE,
+		WEFT_LOSSY_PORT_OVERFLOW, WEFT_LOSSY_TRIM,
+		WEFT_LOSSY_ECN_OFF,       WEFT_LOSSY_ECN_ALWAYS,
+		WEFT_LOSSY_ECN_BLEACH,    WEFT_FAULT_CLOCK_OFFSET,
+		WEFT_FAULT_CLOCK_WRAP,    WEFT_FAULT_CLOCK_DRIFT,
+		WEFT_FAULT_BAD_KEY,       WEFT_FAULT_BAD_QPN,
+		WEFT_LOSSY_DUP,           WEFT_LOSSY_REPLAY,
 	};
 	bool ok[WEFT_FAULT_COUNT] = { false };
 
@@ -568,12 +583,10 @@ static void trace_params(struct weft_run *run)
 {
 	const struct weft_scenario *s = run->s;
 	const struct weft_srd_cfg *cfg = engine_cfg(run);
-	uint32_t payload = 0, smallest = s->mtu == UINT32_MAX ? UINT32_MAX : WEFT_SRD_PAYLOAD_MIN;
+	uint32_t payload = 0;
 
-	for (uint32_t i = 0; i < s->hosts; i++) {
+	for (uint32_t i = 0; i < s->hosts; i++)
 		payload = WEFT_MAX(payload, s->host[i].srd.payload_max);
-		smallest = WEFT_MIN(smallest, s->host[i].srd.payload_max);
-	}
 	param(run, WEFT_PARAM_SEED, s->seed);
 	param(run, WEFT_PARAM_HOSTS, s->hosts);
 	param(run, WEFT_PARAM_PATHS, s->net.paths);
@@ -588,9 +601,12 @@ static void trace_params(struct weft_run *run)
 	param(run, WEFT_PARAM_CHECK_SPURIOUS, s->flavour == WEFT_FLAVOUR_CLEAN);
 	param(run, WEFT_PARAM_CHECK_JAIN, s->flavour == WEFT_FLAVOUR_FAIR);
 	param(run, WEFT_PARAM_CHECK_PATH, s->flavour == WEFT_FLAVOUR_DARK);
-	param(run, WEFT_PARAM_FORGETFUL, s->on[WEFT_FAULT_POOL_CONTEXTS] || s->on[WEFT_FAULT_POOL_ACTIVE]);
+	param(run, WEFT_PARAM_FORGETFUL,
+	      s->on[WEFT_FAULT_POOL_CONTEXTS] || s->on[WEFT_FAULT_POOL_ACTIVE]);
+	param(run, WEFT_PARAM_SCARCE, s->on[WEFT_FAULT_POOL_RX_MSGS]);
 	param(run, WEFT_PARAM_PAYLOAD_MAX, payload);
-	param(run, WEFT_PARAM_PAYLOAD_MIN, smallest);
+	/* An engine may take losses for a smaller MTU at any time. */
+	param(run, WEFT_PARAM_PAYLOAD_MIN, WEFT_SRD_PAYLOAD_MIN);
 	param(run, WEFT_PARAM_MTU, s->mtu);
 }
 
@@ -702,10 +718,12 @@ static void fini(struct weft_run *run)
 
 static void print_header(FILE *out, const struct weft_scenario *s)
 {
-	fprintf(out, "# seed %llu %s: %u hosts, %u paths, flavour %s, shape %s, %u requests, %llu bytes; faults:",
-		(unsigned long long)s->seed, s->liveness ? "liveness" : "safety", s->hosts, s->net.paths,
-		weft_sim_flavour_name(s->flavour), weft_sim_shape_name(s->shape), s->plan_len,
-		(unsigned long long)s->plan_bytes);
+	fprintf(out,
+		"# seed %llu %s: %u hosts, %u paths, flavour %s, shape %s, %u requests, %llu "
+		"bytes; faults:",
+		(unsigned long long)s->seed, s->liveness ? "liveness" : "safety", s->hosts,
+		s->net.paths, weft_sim_flavour_name(s->flavour), weft_sim_shape_name(s->shape),
+		s->plan_len, (unsigned long long)s->plan_bytes);
 	for (uint32_t f = 0; f < WEFT_FAULT_COUNT; f++)
 		if (s->on[f])
 			fprintf(out, " %s", weft_sim_fault_name(f));

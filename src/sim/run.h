@@ -7,28 +7,28 @@
 #include "sim/oracle.h"
 #include "sim/scenario.h"
 
-#define WEFT_RUN_EXTRA_WRS 64u    /* Posted after healing, beyond the plan. */
+#define WEFT_RUN_EXTRA_WRS 64u /* Posted after healing, beyond the plan. */
 #define WEFT_RUN_RING      64u
 
 enum weft_run_event {
-	WEFT_RUN_EV_POST,          /* a: work request. */
-	WEFT_RUN_EV_SERVICE,       /* a: host. */
-	WEFT_RUN_EV_ACTION,        /* a: index. */
-	WEFT_RUN_EV_REFILL,        /* a: host, b: QP. */
-	WEFT_RUN_EV_RESTART,       /* a: host. */
-	WEFT_RUN_EV_PHASE,         /* a: enum of run.c. */
-	WEFT_RUN_EV_NET,           /* And the next one: the network's. */
+	WEFT_RUN_EV_POST, /* a: work request. */
+	WEFT_RUN_EV_SERVICE, /* a: host. */
+	WEFT_RUN_EV_ACTION, /* a: index. */
+	WEFT_RUN_EV_REFILL, /* a: host, b: QP. */
+	WEFT_RUN_EV_RESTART, /* a: host. */
+	WEFT_RUN_EV_PHASE, /* a: enum of run.c. */
+	WEFT_RUN_EV_NET, /* And the next one: the network's. */
 };
 
 struct weft_run_wr {
-	uint8_t *local;            /* owns; READ: where the answer goes */
+	uint8_t *local; /* owns; READ: where the answer goes */
 	uint64_t addr;
 	uint32_t key;
 	uint32_t first_dependent, next_dependent;
-	uint32_t inc;              /* Incarnation of the host that posted it. */
+	uint32_t inc; /* Incarnation of the host that posted it. */
 	enum {
 		WEFT_RUN_WR_PLANNED,
-		WEFT_RUN_WR_WAITING,   /* Due, but not accepted yet. */
+		WEFT_RUN_WR_WAITING, /* Due, but not accepted yet. */
 		WEFT_RUN_WR_POSTED,
 		WEFT_RUN_WR_DONE,
 		WEFT_RUN_WR_ORPHAN,
@@ -36,7 +36,7 @@ struct weft_run_wr {
 };
 
 struct weft_run_recv {
-	uint8_t *buf;              /* owns; while claimed by a SEND */
+	uint8_t *buf; /* owns; while claimed by a SEND */
 	uint32_t len, wr, inc;
 	uint8_t host, qp;
 	bool claimed;
@@ -45,7 +45,7 @@ struct weft_run_recv {
 struct weft_run_qp {
 	uint16_t qpn;
 	bool gone, error, refill_pending;
-	uint32_t posted;           /* Receives in the ring. */
+	uint32_t posted; /* Receives in the ring. */
 	uint32_t head;
 	uint64_t ring[WEFT_RUN_RING];
 };
@@ -54,59 +54,59 @@ struct weft_run_mr {
 	uint64_t addr;
 	uint32_t key, len;
 	bool valid;
-	uint8_t access;            /* enum weft_trace_access */
-	uint8_t *mem;              /* owns; NULL for READ regions, whose content is a function */
+	uint8_t access; /* enum weft_trace_access */
+	uint8_t *mem; /* owns; NULL for READ regions, whose content is a function */
 };
 
 struct weft_run_host {
-	struct weft_run *run;      /* ref */
-	struct weft_srd *srd;      /* in mem */
-	void *mem;                 /* owns */
+	struct weft_run *run; /* ref */
+	struct weft_srd *srd; /* in mem */
+	void *mem; /* owns */
 	const struct weft_sim_host_cfg *cfg;
 	uint8_t index;
 	bool up, closing, recvs_on;
 	uint32_t inc;
 	weft_ns clock_offset;
 	int32_t drift_ppm;
-	weft_ns wake_at;           /* Time of the valid service event. */
+	weft_ns wake_at; /* Time of the valid service event. */
 	weft_ns stalled_until, tx_blocked_until;
 	weft_ns poll;
 	uint32_t socket_frames, short_gso_ppm;
 	bool doomed, crash_now;
-	weft_ns restart_span;      /* After a close or a doom; NEVER: none. */
+	weft_ns restart_span; /* After a close or a doom; NEVER: none. */
 	struct weft_run_qp qp[WEFT_SIM_QPS];
 	struct weft_run_mr mr[WEFT_SIM_MRS];
 	bool peer_held[WEFT_SIM_HOSTS];
 	uint32_t peer[WEFT_SIM_HOSTS];
 	uint32_t peer_open[WEFT_SIM_HOSTS]; /* Outstanding requests. */
-	struct weft_lossy_frame **socket;   /* owns: frames not read yet */
+	struct weft_lossy_frame **socket; /* owns: frames not read yet */
 	uint32_t socket_len, socket_cap;
-	uint32_t *waiting;                  /* owns: requests not accepted yet, in order */
+	uint32_t *waiting; /* owns: requests not accepted yet, in order */
 	uint32_t waiting_len, waiting_cap;
-	uint64_t got_from[WEFT_SIM_HOSTS];  /* Bytes delivered, by sender. */
+	uint64_t got_from[WEFT_SIM_HOSTS]; /* Bytes delivered, by sender. */
 	uint32_t timer_spins;
 	weft_ns timer_spun_at;
 };
 
 struct weft_run {
-	struct weft_scenario *s;   /* borrows */
-	struct weft_trace *trace;  /* borrows */
+	struct weft_scenario *s; /* borrows */
+	struct weft_trace *trace; /* borrows */
 	struct weft_evq evq;
 	struct weft_lossy net;
 	struct weft_prng prng;
 	struct weft_run_host host[WEFT_SIM_HOSTS];
-	struct weft_run_wr *wr;    /* owns: plan_len + extra */
+	struct weft_run_wr *wr; /* owns: plan_len + extra */
 	uint32_t wrs, wrs_cap;
 	struct weft_run_recv *recv; /* owns */
 	uint64_t recvs, recvs_cap;
 	uint32_t next_key;
-	uint32_t open, waiting;    /* Requests accepted and not completed; due and not accepted. */
-	uint32_t timed;            /* Requests of the plan whose time has not come. */
+	uint32_t open, waiting; /* Requests accepted and not completed; due and not accepted. */
+	uint32_t timed; /* Requests of the plan whose time has not come. */
 	uint64_t hits[WEFT_FAULT_COUNT]; /* Host faults; the network counts its own. */
 	uint64_t events;
 	bool stuck, quiet, healed;
 	uint32_t phase;
-	weft_ns deadline;          /* Of the phase. */
+	weft_ns deadline; /* Of the phase. */
 	struct {
 		bool started, done;
 		uint64_t at_start[WEFT_SIM_HOSTS];

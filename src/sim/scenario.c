@@ -14,8 +14,9 @@
 
 const char *weft_sim_shape_name(enum weft_sim_shape shape)
 {
-	static const char *const names[WEFT_SHAPES] = { "mixed",   "bursts", "incast", "rpc",       "streams",
-							"small",   "writes", "reads",  "all-to-all" };
+	static const char *const names[WEFT_SHAPES] = { "mixed",  "bursts",  "incast",
+							"rpc",    "streams", "small",
+							"writes", "reads",   "all-to-all" };
 
 	return shape < WEFT_SHAPES ? names[shape] : "?";
 }
@@ -33,7 +34,8 @@ uint64_t weft_sim_log_between(struct weft_prng *p, uint64_t lo, uint64_t hi)
 	uint64_t top;
 
 	weft_assert(lo > 0 && hi >= lo);
-	while (doublings < 63 && lo << (doublings + 1) <= hi && (lo << (doublings + 1)) >> (doublings + 1) == lo)
+	while (doublings < 63 && lo << (doublings + 1) <= hi &&
+	       (lo << (doublings + 1)) >> (doublings + 1) == lo)
 		doublings++;
 	lo <<= weft_prng_below(p, doublings + 1);
 	top = WEFT_MIN(2 * lo, hi);
@@ -45,7 +47,7 @@ static uint32_t pick(struct weft_scenario *s, const uint32_t *list, uint32_t n)
 	return list[weft_prng_below(&s->prng, n)];
 }
 
-#define PICK(s, ...) \
+#define PICK(s, ...)                               \
 	pick(s, (const uint32_t[]){ __VA_ARGS__ }, \
 	     (uint32_t)WEFT_ARRAY_SIZE(((const uint32_t[]){ __VA_ARGS__ })))
 
@@ -81,7 +83,8 @@ static void make_network(struct weft_scenario *s)
 	}
 }
 
-static void make_engine(struct weft_scenario *s, uint32_t i, uint32_t payload, const struct weft_srd_cfg *like)
+static void make_engine(struct weft_scenario *s, uint32_t i, uint32_t payload,
+			const struct weft_srd_cfg *like)
 {
 	struct weft_srd_cfg *cfg = &s->host[i].srd;
 
@@ -224,12 +227,12 @@ static enum weft_sim_flavour pick_flavour(struct weft_scenario *s, const bool *o
 		return r < 50 ? WEFT_FLAVOUR_SINGLE : WEFT_FLAVOUR_MIX;
 	if (s->liveness)
 		return r < 40 ? WEFT_FLAVOUR_SINGLE : WEFT_FLAVOUR_MIX;
-	return r < 6  ? WEFT_FLAVOUR_CLEAN :
-	       r < 9  ? WEFT_FLAVOUR_FAIR :
-	       r < 15 ? WEFT_FLAVOUR_DARK :
-	       r < 27 ? WEFT_FLAVOUR_ISOLATE :
-	       r < 60 ? WEFT_FLAVOUR_SINGLE :
-			WEFT_FLAVOUR_MIX;
+	return r < 6    ? WEFT_FLAVOUR_CLEAN
+	       : r < 9  ? WEFT_FLAVOUR_FAIR
+	       : r < 15 ? WEFT_FLAVOUR_DARK
+	       : r < 27 ? WEFT_FLAVOUR_ISOLATE
+	       : r < 60 ? WEFT_FLAVOUR_SINGLE
+			: WEFT_FLAVOUR_MIX;
 }
 
 static void make_faults(struct weft_scenario *s, const bool *only)

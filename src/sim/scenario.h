@@ -10,42 +10,42 @@
 
 #define WEFT_SIM_HOSTS       WEFT_LOSSY_HOSTS_MAX
 #define WEFT_SIM_QPS         4u
-#define WEFT_SIM_MRS         4u     /* Per host: half of them for WRITEs, half for READs. */
+#define WEFT_SIM_MRS         4u /* Per host: half of them for WRITEs, half for READs. */
 #define WEFT_SIM_READ_REGION (8u << 20)
-#define WEFT_SIM_GUARD       32u    /* Bytes between the targets of two WRITEs that nobody may touch. */
+#define WEFT_SIM_GUARD       32u /* Bytes between the targets of two WRITEs that nobody may touch. */
 #define WEFT_SIM_NO_DEP      UINT32_MAX
 
 /* One work request of the plan. */
 struct weft_sim_wr_plan {
-	weft_ns at;                /* From the start; with a dependency: after that. */
-	uint32_t after;            /* Work request to wait for, or NO_DEP. */
-	bool after_delivery;       /* Wait for its delivery rather than its completion. */
+	weft_ns at; /* From the start; with a dependency: after that. */
+	uint32_t after; /* Work request to wait for, or NO_DEP. */
+	bool after_delivery; /* Wait for its delivery rather than its completion. */
 	uint8_t host, peer, qp, peer_qp;
-	uint8_t op;                /* enum weft_srd_op. */
+	uint8_t op; /* enum weft_srd_op. */
 	uint8_t rnr_retry;
-	uint8_t mr;                /* Of the target. */
-	uint16_t flags;            /* enum weft_trace_wr_flags. */
+	uint8_t mr; /* Of the target. */
+	uint16_t flags; /* enum weft_trace_wr_flags. */
 	uint32_t len;
 	uint32_t mr_off;
 };
 
 enum weft_sim_action_kind {
-	WEFT_ACT_PATH_DOWN,        /* value: 1 on, 0 off. */
-	WEFT_ACT_PATH_GREY,        /* value: ppm. */
-	WEFT_ACT_PATH_SLOW,        /* value: divisor. */
-	WEFT_ACT_BLOCK,            /* value: 1 on, 0 off. */
+	WEFT_ACT_PATH_DOWN, /* value: 1 on, 0 off. */
+	WEFT_ACT_PATH_GREY, /* value: ppm. */
+	WEFT_ACT_PATH_SLOW, /* value: divisor. */
+	WEFT_ACT_BLOCK, /* value: 1 on, 0 off. */
 	WEFT_ACT_REMAP,
-	WEFT_ACT_MTU,              /* value: bytes. */
-	WEFT_ACT_CLOCK_JUMP,       /* span: how far. */
-	WEFT_ACT_STALL,            /* span: how long. */
-	WEFT_ACT_TX_BLOCK,         /* span: how long the socket refuses. */
-	WEFT_ACT_QP_ERROR,         /* path: QP; value: 1 on, 0 off. */
-	WEFT_ACT_QP_GONE,          /* path: QP. */
-	WEFT_ACT_DEREG,            /* path: MR. */
-	WEFT_ACT_CRASH,            /* span: until the restart; NEVER: none. */
-	WEFT_ACT_DOOM,             /* Crash as soon as it has answered a HELLO; span as above. */
-	WEFT_ACT_CLOSE,            /* span: from closed to restart; NEVER: none. */
-	WEFT_ACT_RECVS,            /* Receives are posted from now on. */
+	WEFT_ACT_MTU, /* value: bytes. */
+	WEFT_ACT_CLOCK_JUMP, /* span: how far. */
+	WEFT_ACT_STALL, /* span: how long. */
+	WEFT_ACT_TX_BLOCK, /* span: how long the socket refuses. */
+	WEFT_ACT_QP_ERROR, /* path: QP; value: 1 on, 0 off. */
+	WEFT_ACT_QP_GONE, /* path: QP. */
+	WEFT_ACT_DEREG, /* path: MR. */
+	WEFT_ACT_CRASH, /* span: until the restart; NEVER: none. */
+	WEFT_ACT_DOOM, /* Crash as soon as it has answered a HELLO; span as above. */
+	WEFT_ACT_CLOSE, /* span: from closed to restart; NEVER: none. */
+	WEFT_ACT_RECVS, /* Receives are posted from now on. */
 };
 
 struct weft_sim_action {
@@ -53,30 +53,30 @@ struct weft_sim_action {
 	weft_ns span;
 	uint32_t value;
 	uint16_t path;
-	uint8_t kind;              /* enum weft_sim_action_kind. */
-	uint8_t fault;             /* enum weft_sim_fault, for the trace. */
+	uint8_t kind; /* enum weft_sim_action_kind. */
+	uint8_t fault; /* enum weft_sim_fault, for the trace. */
 	uint8_t host, peer;
 };
 
 enum weft_sim_shape {
-	WEFT_SHAPE_MIXED,          /* Anything to anyone at any time. */
-	WEFT_SHAPE_BURSTS,         /* The same, with gaps in which contexts go idle. */
-	WEFT_SHAPE_INCAST,         /* Many to one, at once. */
-	WEFT_SHAPE_RPC,            /* Requests whose delivery triggers an answer. */
-	WEFT_SHAPE_STREAMS,        /* Closed loops between pairs, both ways. */
-	WEFT_SHAPE_SMALL,          /* Many tiny messages. */
-	WEFT_SHAPE_WRITES,         /* Large WRITEs. */
+	WEFT_SHAPE_MIXED, /* Anything to anyone at any time. */
+	WEFT_SHAPE_BURSTS, /* The same, with gaps in which contexts go idle. */
+	WEFT_SHAPE_INCAST, /* Many to one, at once. */
+	WEFT_SHAPE_RPC, /* Requests whose delivery triggers an answer. */
+	WEFT_SHAPE_STREAMS, /* Closed loops between pairs, both ways. */
+	WEFT_SHAPE_SMALL, /* Many tiny messages. */
+	WEFT_SHAPE_WRITES, /* Large WRITEs. */
 	WEFT_SHAPE_READS,
 	WEFT_SHAPE_ALL_TO_ALL,
 	WEFT_SHAPES,
 };
 
 enum weft_sim_flavour {
-	WEFT_FLAVOUR_CLEAN,        /* Nothing goes wrong: the yardstick. */
-	WEFT_FLAVOUR_FAIR,         /* A long, clean incast. */
-	WEFT_FLAVOUR_DARK,         /* One path of many goes dark. */
-	WEFT_FLAVOUR_ISOLATE,      /* Faults touch one host; the others must not notice. */
-	WEFT_FLAVOUR_SINGLE,       /* One fault of the list. */
+	WEFT_FLAVOUR_CLEAN, /* Nothing goes wrong: the yardstick. */
+	WEFT_FLAVOUR_FAIR, /* A long, clean incast. */
+	WEFT_FLAVOUR_DARK, /* One path of many goes dark. */
+	WEFT_FLAVOUR_ISOLATE, /* Faults touch one host; the others must not notice. */
+	WEFT_FLAVOUR_SINGLE, /* One fault of the list. */
 	WEFT_FLAVOUR_MIX,
 };
 
@@ -84,14 +84,14 @@ struct weft_sim_host_cfg {
 	struct weft_srd_cfg srd;
 	weft_ns clock_offset;
 	int32_t drift_ppm;
-	weft_ns poll;              /* The socket is looked at this often; 0: at once. */
+	weft_ns poll; /* The socket is looked at this often; 0: at once. */
 	uint32_t socket_frames;
 	uint32_t short_gso_ppm;
 	uint32_t recv_depth;
-	weft_ns refill_max;        /* A used receive is replaced after up to this long. */
+	weft_ns refill_max; /* A used receive is replaced after up to this long. */
 	uint32_t short_recv_ppm;
-	weft_ns recvs_from;        /* No receives before; NEVER: none at all until healed. */
-	bool doomed;               /* Crashes after its first answer to a HELLO, once. */
+	weft_ns recvs_from; /* No receives before; NEVER: none at all until healed. */
+	bool doomed; /* Crashes after its first answer to a HELLO, once. */
 	weft_ns doom_span;
 };
 
@@ -105,15 +105,15 @@ struct weft_scenario {
 	struct weft_lossy_cfg net;
 	struct weft_sim_host_cfg host[WEFT_SIM_HOSTS];
 	bool on[WEFT_FAULT_COUNT];
-	uint8_t victim;            /* ISOLATE: the host that faults touch. */
+	uint8_t victim; /* ISOLATE: the host that faults touch. */
 	uint64_t faulty_hosts;
-	weft_ns rtt;               /* Longest undisturbed round trip. */
-	weft_ns horizon;           /* The plan and the faults begin within this time. */
-	weft_ns bound;             /* Then everything is done after this time, or when healed. */
+	weft_ns rtt; /* Longest undisturbed round trip. */
+	weft_ns horizon; /* The plan and the faults begin within this time. */
+	weft_ns bound; /* Then everything is done after this time, or when healed. */
 	weft_ns heal_bound;
 	uint32_t mtu;
 	uint32_t read_refused_ppm, bad_key_ppm, bad_qpn_ppm;
-	uint8_t rnr_retry_mode;    /* 0: always 7; 1: any. */
+	uint8_t rnr_retry_mode; /* 0: always 7; 1: any. */
 
 	struct weft_sim_wr_plan *plan; /* owns */
 	uint32_t plan_len, plan_cap;

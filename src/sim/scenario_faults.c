@@ -49,9 +49,12 @@ static uint8_t any_host(struct weft_scenario *s)
 }
 
 /* Something at one host, some time, for a time between lo and hi. */
-static void act_on(struct weft_scenario *s, uint8_t kind, uint32_t fault, uint8_t host, weft_ns lo, weft_ns hi)
+static void act_on(struct weft_scenario *s, uint8_t kind, uint32_t fault, uint8_t host, weft_ns lo,
+		   weft_ns hi)
 {
-	struct weft_sim_action a = { .at = when(s), .kind = kind, .fault = (uint8_t)fault, .host = host };
+	struct weft_sim_action a = {
+		.at = when(s), .kind = kind, .fault = (uint8_t)fault, .host = host
+	};
 
 	a.span = span(s, lo, hi);
 	act(s, a);
@@ -99,12 +102,13 @@ static void apply_dose(struct weft_scenario *s, uint32_t fault)
 		s->net.late_max = span(s, WEFT_MS(2), WEFT_MS(600));
 	/* In a clean run only as much as the skew of real paths. */
 	if (fault == WEFT_LOSSY_REORDER_PATH || fault == WEFT_LOSSY_REORDER_CROSS)
-		s->net.reorder_max = s->flavour == WEFT_FLAVOUR_CLEAN ? s->rtt / 2 :
-									span(s, WEFT_US(1), WEFT_US(500));
+		s->net.reorder_max = s->flavour == WEFT_FLAVOUR_CLEAN
+					     ? s->rtt / 2
+					     : span(s, WEFT_US(1), WEFT_US(500));
 }
 
-static void path_pair(struct weft_scenario *s, uint32_t fault, uint8_t kind, uint32_t on, uint32_t off,
-		      uint8_t from, uint8_t to, uint16_t path)
+static void path_pair(struct weft_scenario *s, uint32_t fault, uint8_t kind, uint32_t on,
+		      uint32_t off, uint8_t from, uint8_t to, uint16_t path)
 {
 	struct weft_sim_action a = {
 		.at = when(s),
@@ -129,7 +133,8 @@ static void apply_path(struct weft_scenario *s, uint32_t fault)
 	uint32_t pairs = s->flavour == WEFT_FLAVOUR_DARK ? 1 : 1 + below(s, 2u * s->hosts);
 
 	while (pairs-- > 0) {
-		uint32_t paths = s->flavour == WEFT_FLAVOUR_DARK ? 1 : 1 + below(s, s->net.paths / 2u + 1);
+		uint32_t paths =
+			s->flavour == WEFT_FLAVOUR_DARK ? 1 : 1 + below(s, s->net.paths / 2u + 1);
 		uint8_t from, to;
 
 		any_pair(s, &from, &to);
@@ -139,8 +144,8 @@ static void apply_path(struct weft_scenario *s, uint32_t fault)
 			if (fault == WEFT_LOSSY_BLACKHOLE)
 				path_pair(s, fault, WEFT_ACT_PATH_DOWN, 1, 0, from, to, path);
 			else if (fault == WEFT_LOSSY_GREY)
-				path_pair(s, fault, WEFT_ACT_PATH_GREY, ppm(s, 10000, 500000), 0, from, to,
-					  path);
+				path_pair(s, fault, WEFT_ACT_PATH_GREY, ppm(s, 10000, 500000), 0,
+					  from, to, path);
 			else
 				path_pair(s, fault, WEFT_ACT_PATH_SLOW, 4, 1, from, to, path);
 		}
@@ -187,7 +192,9 @@ static void apply_flap(struct weft_scenario *s)
 static void apply_remap(struct weft_scenario *s)
 {
 	for (uint32_t n = 1 + below(s, 12); n > 0; n--) {
-		struct weft_sim_action a = { .at = when(s), .kind = WEFT_ACT_REMAP, .fault = WEFT_LOSSY_REMAP };
+		struct weft_sim_action a = { .at = when(s),
+					     .kind = WEFT_ACT_REMAP,
+					     .fault = WEFT_LOSSY_REMAP };
 
 		any_pair(s, &a.host, &a.peer);
 		act(s, a);
@@ -334,7 +341,8 @@ static void apply_stall(struct weft_scenario *s)
 static void apply_backpressure(struct weft_scenario *s)
 {
 	for (uint32_t n = 1 + below(s, 16); n > 0; n--)
-		act_on(s, WEFT_ACT_TX_BLOCK, WEFT_FAULT_BACKPRESSURE, any_host(s), WEFT_US(5), WEFT_MS(5));
+		act_on(s, WEFT_ACT_TX_BLOCK, WEFT_FAULT_BACKPRESSURE, any_host(s), WEFT_US(5),
+		       WEFT_MS(5));
 }
 
 static void apply_socket(struct weft_scenario *s, uint32_t fault)
@@ -412,7 +420,9 @@ static void apply_dereg(struct weft_scenario *s)
 	if (s->shape < WEFT_SHAPE_WRITES && below(s, 2))
 		s->shape = WEFT_SHAPE_WRITES;
 	for (uint32_t n = 1 + below(s, 3); n > 0; n--) {
-		struct weft_sim_action a = { .at = when(s), .kind = WEFT_ACT_DEREG, .fault = WEFT_FAULT_DEREG };
+		struct weft_sim_action a = { .at = when(s),
+					     .kind = WEFT_ACT_DEREG,
+					     .fault = WEFT_FAULT_DEREG };
 
 		a.host = any_host(s);
 		a.path = (uint16_t)below(s, WEFT_SIM_MRS);
@@ -435,7 +445,8 @@ static void apply_crash(struct weft_scenario *s, uint32_t fault)
 {
 	uint8_t host = any_host(s);
 	weft_ns at = when(s);
-	weft_ns back = span(s, WEFT_US(1), below(s, 4) ? WEFT_MS(30) : 2 * s->host[0].srd.dead_after);
+	weft_ns back =
+		span(s, WEFT_US(1), below(s, 4) ? WEFT_MS(30) : 2 * s->host[0].srd.dead_after);
 
 	switch (fault) {
 	case WEFT_FAULT_CRASH_FOREVER:
@@ -458,7 +469,8 @@ static void apply_crash(struct weft_scenario *s, uint32_t fault)
 		crash(s, fault, host, s->horizon / 4 + WEFT_MS(15), WEFT_US(1 + below(s, 1000)));
 		break;
 	case WEFT_FAULT_CLOSE:
-		crash(s, fault, host, at, below(s, 3) ? span(s, WEFT_US(1), WEFT_MS(20)) : WEFT_NS_NEVER);
+		crash(s, fault, host, at,
+		      below(s, 3) ? span(s, WEFT_US(1), WEFT_MS(20)) : WEFT_NS_NEVER);
 		break;
 	default:
 		for (uint32_t n = below(s, 3); n > 0; n--) {

@@ -48,8 +48,8 @@ void weft_trace_add(struct weft_trace *t, const struct weft_trace_rec *rec)
 	}
 }
 
-void weft_trace_add_frame(struct weft_trace *t, const struct weft_trace_rec *rec, const uint8_t *head,
-			  uint32_t head_len)
+void weft_trace_add_frame(struct weft_trace *t, const struct weft_trace_rec *rec,
+			  const uint8_t *head, uint32_t head_len)
 {
 	char line[256], frame[512];
 
@@ -114,6 +114,7 @@ static const char *param_name(uint32_t param)
 		[WEFT_PARAM_CHECK_JAIN] = "check_jain",
 		[WEFT_PARAM_CHECK_PATH] = "check_path",
 		[WEFT_PARAM_FORGETFUL] = "forgetful",
+		[WEFT_PARAM_SCARCE] = "scarce",
 		[WEFT_PARAM_PAYLOAD_MAX] = "payload_max",
 		[WEFT_PARAM_PAYLOAD_MIN] = "payload_min",
 		[WEFT_PARAM_MTU] = "mtu",
@@ -131,21 +132,23 @@ static void describe_wr(struct text *t, const struct weft_trace_rec *r)
 {
 	switch (r->kind) {
 	case WEFT_TRACE_POST:
-		say(t, "post wr %u %s to h%u qpn %u>%u len %u", r->wr, op_name(r->op), r->peer, r->qpn,
-		    r->peer_qpn, r->len);
+		say(t, "post wr %u %s to h%u qpn %u>%u len %u", r->wr, op_name(r->op), r->peer,
+		    r->qpn, r->peer_qpn, r->len);
 		if (r->op >= WEFT_SRD_WRITE)
 			say(t, " key %x addr %llx", r->key, (unsigned long long)r->addr);
 		say(t, " imm %x rnr %u%s%s%s%s", r->imm, r->value,
 		    r->flags & WEFT_WR_BAD_KEY ? " bad-key" : "",
 		    r->flags & WEFT_WR_BAD_QPN ? " bad-qpn" : "",
-		    r->flags & WEFT_WR_REFUSED ? " refused" : "", r->flags & WEFT_WR_MUST ? " must" : "");
+		    r->flags & WEFT_WR_REFUSED ? " refused" : "",
+		    r->flags & WEFT_WR_MUST ? " must" : "");
 		return;
 	case WEFT_TRACE_COMPLETE:
 		say(t, "complete wr %u to h%u status %u %s", r->wr, r->peer, r->status,
 		    status_name(r->status));
 		return;
 	case WEFT_TRACE_READ_PLACE:
-		say(t, "read-place wr %u off %u len %u status %u", r->wr, r->off, r->value, r->status);
+		say(t, "read-place wr %u off %u len %u status %u", r->wr, r->off, r->value,
+		    r->status);
 		return;
 	case WEFT_TRACE_SNAPSHOT:
 		say(t, "snapshot of the target of wr %u", r->wr);
@@ -168,8 +171,8 @@ static void describe_target(struct text *t, const struct weft_trace_rec *r)
 		    (unsigned long long)r->id);
 		return;
 	case WEFT_TRACE_PLACE:
-		say(t, "place recv %llu off %u len %u of %u", (unsigned long long)r->id, r->off, r->value,
-		    r->len);
+		say(t, "place recv %llu off %u len %u of %u", (unsigned long long)r->id, r->off,
+		    r->value, r->len);
 		return;
 	case WEFT_TRACE_RECV_DONE:
 		say(t, "recv-done %llu %s from h%u qpn %u>%u len %u imm %x wr %d",
@@ -180,8 +183,8 @@ static void describe_target(struct text *t, const struct weft_trace_rec *r)
 		say(t, "recv-release %llu", (unsigned long long)r->id);
 		return;
 	case WEFT_TRACE_WRITE:
-		say(t, "write from h%u key %x addr %llx off %u len %u of %u: %u %s", r->peer, r->key,
-		    (unsigned long long)r->addr, r->off, r->value, r->len, r->status,
+		say(t, "write from h%u key %x addr %llx off %u len %u of %u: %u %s", r->peer,
+		    r->key, (unsigned long long)r->addr, r->off, r->value, r->len, r->status,
 		    status_name(r->status));
 		return;
 	case WEFT_TRACE_READ_CHECK:
@@ -198,16 +201,16 @@ static void describe_frame_rec(struct text *t, const struct weft_trace_rec *r)
 {
 	switch (r->kind) {
 	case WEFT_TRACE_TX:
-		say(t, "tx #%llu to h%u path %u len %u%s", (unsigned long long)r->id, r->peer, r->path,
-		    r->len, r->flags & 2 ? " rtx" : "");
+		say(t, "tx #%llu to h%u path %u len %u%s", (unsigned long long)r->id, r->peer,
+		    r->path, r->len, r->flags & 2 ? " rtx" : "");
 		if (r->status == 1)
 			say(t, " wr %u off %u len %u", r->wr, r->off, r->value);
 		if (r->status == 2)
 			say(t, " key %x off %u len %u", r->key, r->off, r->value);
 		return;
 	case WEFT_TRACE_LOST:
-		say(t, "lost #%llu to h%u path %u len %u by %s", (unsigned long long)r->id, r->peer, r->path,
-		    r->len, weft_sim_fault_name(r->imm));
+		say(t, "lost #%llu to h%u path %u len %u by %s", (unsigned long long)r->id, r->peer,
+		    r->path, r->len, weft_sim_fault_name(r->imm));
 		return;
 	case WEFT_TRACE_RX:
 		say(t, "rx #%llu", (unsigned long long)r->id);
@@ -215,11 +218,13 @@ static void describe_frame_rec(struct text *t, const struct weft_trace_rec *r)
 			say(t, " (copy of #%llu)", (unsigned long long)r->addr);
 		say(t, " from h%u len %u%s%s%s%s", r->peer, r->len,
 		    r->flags & WEFT_RX_TAMPERED ? " tampered" : "",
-		    r->flags & WEFT_RX_TRIMMED ? " trimmed" : "", r->flags & WEFT_RX_CE ? " ce" : "",
+		    r->flags & WEFT_RX_TRIMMED ? " trimmed" : "",
+		    r->flags & WEFT_RX_CE ? " ce" : "",
 		    r->flags & WEFT_RX_STRANGER ? " stranger" : "");
 		return;
 	case WEFT_TRACE_SAMPLE:
-		say(t, "sample to h%u inflight %u cwnd %u slack %u", r->peer, r->value, r->len, r->off);
+		say(t, "sample to h%u inflight %u cwnd %u slack %u", r->peer, r->value, r->len,
+		    r->off);
 		if (r->flags & 1)
 			say(t, " credit %d", (int)r->key);
 		return;
@@ -260,14 +265,17 @@ static void describe_host(struct text *t, const struct weft_trace_rec *r)
 		say(t, "mr key %x deregistered", r->key);
 		return;
 	case WEFT_TRACE_USAGE:
-		say(t, "usage active %u msgs %u reads %u rx_msgs %u chunks %u pieces %u timers %llu contexts %llu",
+		say(t,
+		    "usage active %u msgs %u reads %u rx_msgs %u chunks %u pieces %u timers %llu "
+		    "contexts %llu",
 		    r->wr, r->len, r->off, r->key, r->imm, r->value, (unsigned long long)r->addr,
 		    (unsigned long long)r->id);
 		return;
 	case WEFT_TRACE_STATS:
-		say(t, "stats data %llu rtx %llu bytes, %u rtx %u packets, spurious %u, timeouts %u",
-		    (unsigned long long)r->addr, (unsigned long long)r->id, r->len, r->off, r->value,
-		    r->key);
+		say(t,
+		    "stats data %llu rtx %llu bytes, %u rtx %u packets, spurious %u, timeouts %u",
+		    (unsigned long long)r->addr, (unsigned long long)r->id, r->len, r->off,
+		    r->value, r->key);
 		return;
 	case WEFT_TRACE_GUARD:
 		say(t, "guard bytes damaged: %u", r->value);
@@ -289,7 +297,8 @@ void weft_trace_describe(char *buf, size_t size, const struct weft_trace_rec *r,
 	struct text t = { buf, size };
 	weft_ns at = r->at - t0;
 
-	say(&t, "%6llu.%03llu us ", (unsigned long long)(at / 1000), (unsigned long long)(at % 1000));
+	say(&t, "%6llu.%03llu us ", (unsigned long long)(at / 1000),
+	    (unsigned long long)(at % 1000));
 	switch (r->kind) {
 	case WEFT_TRACE_PARAM:
 		say(&t, "-- %s = %llu", param_name(r->imm), (unsigned long long)r->addr);
@@ -336,8 +345,8 @@ static void describe_data(struct text *t, const uint8_t *p, uint32_t len)
 		say(t, " (malformed)");
 		return;
 	}
-	say(t, " %s msg %x qpn %u>%u off %u of %u una -%u", weft_wire_op_name(op.op), op.msg_id, op.src_qpn,
-	    op.dst_qpn, op.off, op.msg_len, op.una);
+	say(t, " %s msg %x qpn %u>%u off %u of %u una -%u", weft_wire_op_name(op.op), op.msg_id,
+	    op.src_qpn, op.dst_qpn, op.off, op.msg_len, op.una);
 	if (op.code)
 		say(t, " code %u", op.code);
 }
@@ -355,9 +364,10 @@ void weft_trace_describe_frame(char *buf, size_t size, const uint8_t *head, uint
 		say(&t, ")");
 		return;
 	}
-	say(&t, "%s psn %llx ev %u ctx %u<%u epoch %08x%s%s%s pull %u len %u", weft_pkt_type_name(hdr.type),
-	    (unsigned long long)hdr.psn, hdr.ev, hdr.dst_ctx, hdr.src_ctx, hdr.dst_epoch,
-	    hdr.flags & WEFT_PKT_F_ACKREQ ? " ackreq" : "", hdr.flags & WEFT_PKT_F_LAST ? " last" : "",
+	say(&t, "%s psn %llx ev %u ctx %u<%u epoch %08x%s%s%s pull %u len %u",
+	    weft_pkt_type_name(hdr.type), (unsigned long long)hdr.psn, hdr.ev, hdr.dst_ctx,
+	    hdr.src_ctx, hdr.dst_epoch, hdr.flags & WEFT_PKT_F_ACKREQ ? " ackreq" : "",
+	    hdr.flags & WEFT_PKT_F_LAST ? " last" : "",
 	    hdr.flags & WEFT_PKT_F_CREDIT ? " credit" : "", hdr.pull, hdr.len);
 	head += WEFT_PROTO_HDR;
 	len -= WEFT_PROTO_HDR;

@@ -22,8 +22,8 @@ static uint8_t other_host(struct weft_scenario *s, uint8_t host)
 static uint32_t edge_size(struct weft_scenario *s)
 {
 	uint32_t payload = s->host[0].srd.payload_max;
-	uint32_t sizes[] = { 0, 1, payload - 1, payload, payload + 1, 2 * payload, WEFT_SRD_SEND_MAX - 1,
-			     WEFT_SRD_SEND_MAX };
+	uint32_t sizes[] = { 0,           1,           payload - 1,           payload,
+			     payload + 1, 2 * payload, WEFT_SRD_SEND_MAX - 1, WEFT_SRD_SEND_MAX };
 
 	return WEFT_MIN(sizes[below(s, WEFT_ARRAY_SIZE(sizes))], WEFT_SRD_SEND_MAX);
 }
@@ -49,7 +49,7 @@ static uint32_t rdma_size(struct weft_scenario *s)
 static uint8_t any_op(struct weft_scenario *s)
 {
 	static const uint8_t ops[] = {
-		WEFT_SRD_SEND,  WEFT_SRD_SEND,  WEFT_SRD_SEND,	     WEFT_SRD_SEND_IMM,
+		WEFT_SRD_SEND,  WEFT_SRD_SEND,  WEFT_SRD_SEND,      WEFT_SRD_SEND_IMM,
 		WEFT_SRD_WRITE, WEFT_SRD_WRITE, WEFT_SRD_WRITE_IMM, WEFT_SRD_READ,
 	};
 
@@ -81,12 +81,14 @@ static void add_flags(struct weft_scenario *s, struct weft_sim_wr_plan *w)
 		w->flags |= WEFT_WR_BAD_KEY;
 	else if (weft_prng_chance(&s->prng, s->bad_qpn_ppm))
 		w->flags |= WEFT_WR_BAD_QPN;
-	else if (w->op == WEFT_SRD_READ && w->len && weft_prng_chance(&s->prng, s->read_refused_ppm))
+	else if (w->op == WEFT_SRD_READ && w->len &&
+		 weft_prng_chance(&s->prng, s->read_refused_ppm))
 		w->flags |= WEFT_WR_REFUSED;
 }
 
 /* Returns its number. */
-static uint32_t add(struct weft_scenario *s, weft_ns at, uint8_t host, uint8_t peer, uint8_t op, uint32_t len)
+static uint32_t add(struct weft_scenario *s, weft_ns at, uint8_t host, uint8_t peer, uint8_t op,
+		    uint32_t len)
 {
 	struct weft_sim_wr_plan *w;
 
@@ -194,7 +196,8 @@ static void plan_fair(struct weft_scenario *s)
 
 static void plan_rpc(struct weft_scenario *s)
 {
-	for (uint32_t chains = 4 + below(s, 28); chains > 0 && !is_full(s, 300, 2u << 20); chains--) {
+	for (uint32_t chains = 4 + below(s, 28); chains > 0 && !is_full(s, 300, 2u << 20);
+	     chains--) {
 		uint8_t client = (uint8_t)below(s, s->hosts);
 		uint8_t server = other_host(s, client);
 		weft_ns at = weft_sim_between(&s->prng, 0, s->horizon);
@@ -204,8 +207,8 @@ static void plan_rpc(struct weft_scenario *s)
 			bool answer = s->plan[wr].peer == server;
 			uint8_t op = below(s, 4) ? WEFT_SRD_SEND : WEFT_SRD_WRITE_IMM;
 			weft_ns think = below(s, 2000);
-			uint32_t next = add(s, think, answer ? server : client, answer ? client : server, op,
-					    size_for(s, op));
+			uint32_t next = add(s, think, answer ? server : client,
+					    answer ? client : server, op, size_for(s, op));
 
 			chain(s, next, wr, true);
 			wr = next;
@@ -277,8 +280,8 @@ static void plan_all_to_all(struct weft_scenario *s)
 
 		for (uint8_t host = 0; host < s->hosts; host++)
 			for (uint8_t k = 1; k < s->hosts && !is_full(s, 480, 3u << 20); k++)
-				add(s, s->horizon * r / rounds, host, (uint8_t)((host + k) % s->hosts), op,
-				    size_for(s, op));
+				add(s, s->horizon * r / rounds, host,
+				    (uint8_t)((host + k) % s->hosts), op, size_for(s, op));
 	}
 }
 

@@ -104,7 +104,10 @@ bool weft_ack_has_refusals(const struct weft_active *act)
 /* The peer has taken note of every refusal below `una`. */
 void weft_ack_peer_una(struct weft_active *act, uint64_t una)
 {
-	act->rx.peer_una = WEFT_MAX(act->rx.peer_una, una);
+	if (una <= act->rx.peer_una)
+		return;
+	act->rx.peer_una = una;
+	act->rx.ack_now |= act->rx.cut_short;
 }
 
 static bool is_received(const struct weft_ctx *ctx, const struct weft_active *act, uint64_t psn)
@@ -170,6 +173,7 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 {
 	struct weft_ack ack;
 	struct weft_hdr hdr;
+	uint64_t end;
 	uint32_t len;
 
 	if (!act->rx.ack_now)
@@ -178,7 +182,9 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 	ack.una = act->tx.una;
 	ack.grant = ctx->granted;
 	ack.dups = act->rx.dups;
-	fill_words(ctx, act, fill_drops(ctx, act, &ack), &ack);
+	end = fill_drops(ctx, act, &ack);
+	act->rx.cut_short = end < act->rx.top;
+	fill_words(ctx, act, end, &ack);
 	fill_echoes(srd, act, &ack);
 	weft_txw_fill_hdr(srd, ctx, WEFT_PKT_ACK, weft_path_pick_control(srd, act), &hdr);
 	hdr.psn = ++ctx->ack_seq;
@@ -359,8 +365,10 @@ void weft_ack_on_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 		on_progress(srd, act, &sum);
 	weft_loss_scan(srd, act);
 	weft_loss_arm(srd, act);
-	/* Refusals that the peer keeps for us until our next packet: say so if there will be none. */
-	if (act->tx.owe_una && !act->tx.fly_pkts && !weft_txw_has_work(act))
+	/* Refusals that the peer keeps for us until our next packet: say so if there will be none soon, or
+	 * if there are more of them than one ACK can list. */
+	if (act->tx.owe_una &&
+	    (ack->drops == WEFT_PROTO_DROPS || (!act->tx.fly_pkts && !weft_txw_has_work(act))))
 		act->rx.ack_now = true;
 	weft_ctx_ready(srd, ctx);
 }

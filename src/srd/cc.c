@@ -44,6 +44,7 @@ void weft_cc_reset(struct weft_srd *srd, struct weft_active *act, uint32_t srtt_
 
 	act->cc.srtt = srtt_ns ? srtt_ns : srd->cfg.rtt_hint;
 	act->cc.rttvar = act->cc.srtt / 4;
+	act->cc.peak_rtt = act->cc.round_peak = 0;
 	act->cc.base_rtt = srd->cfg.rtt_hint;
 	act->cc.base_next = WEFT_NS_NEVER;
 	act->cc.base_at = srd->now;
@@ -118,6 +119,8 @@ void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct wef
 	act->cc.srtt = (weft_ns)((int64_t)act->cc.srtt + diff / 8);
 	diff = diff < 0 ? -diff : diff;
 	act->cc.rttvar = (weft_ns)((int64_t)act->cc.rttvar + (diff - (int64_t)act->cc.rttvar) / 4);
+	act->cc.round_peak = WEFT_MAX(act->cc.round_peak, rtt);
+	act->cc.peak_rtt = WEFT_MAX(act->cc.peak_rtt, rtt);
 	path->srtt_ns = path->srtt_ns ? (uint32_t)((3 * (uint64_t)path->srtt_ns + rtt) / 4) : (uint32_t)rtt;
 	delay = (uint32_t)WEFT_MIN(rtt - act->cc.base_rtt, UINT32_MAX / 16);
 	act->cc.avg_delay = (uint32_t)((7 * (uint64_t)act->cc.avg_delay + delay) / 8);
@@ -147,6 +150,8 @@ static void end_round(struct weft_srd *srd, struct weft_active *act)
 		cut_to(srd, act, WEFT_MAX(cwnd - cwnd * 4 / 5 * (avg - target) / avg, cwnd / 2));
 	if (short_of && !act->cc.credit_mode)
 		cut_to(srd, act, WEFT_MAX(act->cc.round_acked, cwnd / 2));
+	act->cc.peak_rtt = WEFT_MAX(act->cc.round_peak, act->cc.peak_rtt / 2);
+	act->cc.round_peak = 0;
 	act->cc.round_at = srd->now;
 	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;
 	act->cc.round_seen = act->cc.round_above = 0;

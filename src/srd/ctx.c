@@ -202,6 +202,7 @@ static weft_ns true_deadline(struct weft_srd *srd, const struct weft_ctx *ctx)
 	at = WEFT_MIN(at, act->at.ack);
 	at = WEFT_MIN(at, act->at.loss);
 	at = WEFT_MIN(at, act->at.tail);
+	at = WEFT_MIN(at, act->at.retry);
 	at = WEFT_MIN(at, unless_due(srd, act->at.rnr));
 	return WEFT_MIN(at, unless_due(srd, act->at.probe));
 }
@@ -320,6 +321,10 @@ void weft_ctx_on_deadline(struct weft_srd *srd, struct weft_ctx *ctx)
 			act->rx.ack_now = true;
 			act->at.ack = WEFT_NS_NEVER;
 		}
+		if (act->at.retry <= srd->now) {
+			act->at.retry = WEFT_NS_NEVER;
+			weft_ctx_ready(srd, ctx);
+		}
 		if (act->rx.ack_now || act->at.rnr <= srd->now || act->at.probe <= srd->now)
 			weft_ctx_ready(srd, ctx);
 		if (act->at.loss <= srd->now)
@@ -375,7 +380,8 @@ void weft_ctx_fail(struct weft_srd *srd, struct weft_ctx *ctx, enum weft_srd_sta
 	}
 	weft_txw_drop_all(srd, act);
 	memset(&act->rx, 0, sizeof(act->rx));
-	act->at.ack = act->at.loss = act->at.tail = act->at.probe = act->at.rnr = WEFT_NS_NEVER;
+	act->at.ack = act->at.loss = act->at.tail = act->at.probe = act->at.rnr = act->at.retry =
+		WEFT_NS_NEVER;
 	act->tx.owe_una = act->tx.rack_valid = act->tx.dups_valid = false;
 	act->tx.ack_seq_bits = 0;
 	act->rto_count = act->tlp_done = act->quiet_probes = 0;

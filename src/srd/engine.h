@@ -135,6 +135,7 @@ struct weft_active {
 		uint32_t msgs;                /* Partly received messages. */
 		uint8_t echoes;
 		bool ack_now;
+		bool cut_short;               /* The last ACK had no room for all refusals. */
 		uint16_t ack_path;
 	} rx;
 
@@ -153,6 +154,7 @@ struct weft_active {
 		uint32_t cwnd;
 		uint32_t avg_delay;           /* Smoothed queueing delay of unmarked and marked alike, ns. */
 		weft_ns srtt, rttvar;
+		weft_ns peak_rtt, round_peak; /* Longest round trip lately; of this round. */
 		weft_ns base_rtt;             /* Smallest round trip of the last one or two windows ... */
 		weft_ns base_next, base_at;   /* ... of which this is the current one's, begun then. */
 		weft_ns round_at;             /* When this round began. */
@@ -163,7 +165,7 @@ struct weft_active {
 	} cc;
 
 	struct {
-		weft_ns ack, loss, tail, rnr, probe, misc;
+		weft_ns ack, loss, tail, rnr, probe, retry;
 	} at;                                 /* Deadlines; NEVER when off. */
 
 	weft_ns last_heard, last_progress, last_tx, last_probe;
@@ -209,6 +211,7 @@ struct weft_ctx {
 	uint32_t ready_next;
 	uint32_t epoch, peer_epoch, peer_ctx;
 	uint32_t pend_epoch, pend_peer_epoch, pend_peer_ctx; /* A HELLO that we answered; see hs.c. */
+	uint32_t pend_at;         /* When that answer was chosen, units of 1024 ns. */
 	uint32_t srtt_ns;         /* Carried over idle times. */
 	uint32_t hs_at;           /* Handshake: time of the next try, units of 1024 ns. */
 	uint16_t refs;

@@ -26,10 +26,14 @@ uint32_t weft_hs_fresh_epoch(struct weft_srd *srd)
 	return epoch;
 }
 
+static weft_ns first_interval(const struct weft_srd *srd)
+{
+	return WEFT_MAX(srd->cfg.rto_min, 2 * srd->cfg.rtt_hint);
+}
+
 static void schedule(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	weft_ns first = WEFT_MAX(srd->cfg.rto_min, 2 * srd->cfg.rtt_hint);
-	weft_ns wait = WEFT_MIN(first << WEFT_MIN(ctx->hs_tries, 16), srd->cfg.rto_max);
+	weft_ns wait = WEFT_MIN(first_interval(srd) << WEFT_MIN(ctx->hs_tries, 16), srd->cfg.rto_max);
 
 	/* A quarter of chance, so that two ends that failed together do not try again together. */
 	wait += weft_prng_below(&srd->prng, (uint32_t)(wait / 4) + 1);
@@ -113,6 +117,15 @@ struct weft_ctx *weft_hs_match(struct weft_srd *srd, const struct weft_hdr *hdr)
 	return ctx;
 }
 
+/* The peer may be about to use the answer that we gave: another HELLO, perhaps an old copy, does not
+ * replace it at once. Its sender, if it is alive, repeats it. */
+static bool is_answer_young(const struct weft_srd *srd, const struct weft_ctx *ctx)
+{
+	uint32_t age = (uint32_t)(srd->now >> 10) - ctx->pend_at;
+
+	return ctx->pend_epoch && age < (4 * first_interval(srd)) >> 10;
+}
+
 void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const uint8_t *body)
 {
 	struct weft_hello hello;
@@ -151,10 +164,15 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 		return;
 	}
 	if (ctx->pend_peer_epoch != hello.epoch) {
+		if (is_answer_young(srd, ctx)) {
+			weft_drop_count(srd, WEFT_SRD_DROP_STALE);
+			return;
+		}
 		if (ctx->state == WEFT_CTX_HELLO && ctx->pend_epoch == ctx->epoch)
 			renew_epoch(srd, ctx);
 		ctx->pend_epoch = ctx->state == WEFT_CTX_HELLO ? ctx->epoch : weft_hs_fresh_epoch(srd);
 		ctx->pend_peer_epoch = hello.epoch;
+		ctx->pend_at = (uint32_t)(srd->now >> 10);
 	}
 	ctx->pend_peer_ctx = hdr->src_ctx;
 	ctx->pend_payload = hello.payload_max;

@@ -17,6 +17,8 @@ weft_ns weft_loss_rto(const struct weft_srd *srd, const struct weft_active *act)
 {
 	weft_ns rto = act->cc.srtt + 4 * act->cc.rttvar + srd->cfg.ack_delay;
 
+	/* Queues may be filling faster than averages follow. */
+	rto = WEFT_MAX(rto, act->cc.peak_rtt * 3 / 2);
 	return WEFT_MIN(WEFT_MAX(rto, srd->cfg.rto_min), srd->cfg.rto_max);
 }
 
@@ -32,6 +34,7 @@ static weft_ns patience(const struct weft_srd *srd, const struct weft_active *ac
 	weft_ns spread = WEFT_MAX(4 * act->cc.rttvar, act->cc.base_rtt / 4);
 	weft_ns wait = (act->cc.srtt + spread) * act->reo_mult * 7 / 5;
 
+	wait = WEFT_MAX(wait, act->cc.peak_rtt * 5 / 4);
 	if (act->cc.credit_mode)
 		wait *= 2;
 	return WEFT_MIN(wait, weft_loss_rto(srd, act) * 4 / 5);

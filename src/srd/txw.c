@@ -406,8 +406,11 @@ static bool launch_fresh(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 	weft_msg_peek(srd, ctx, msg, &off, &len);
 	if (!weft_cc_may_send(srd, ctx, act, len + WEFT_SRD_DATA_HEAD))
 		return false;
-	if (!chunk_get(srd, act, psn))
+	if (!chunk_get(srd, act, psn)) {
+		/* Another context holds them all; nothing of ours may be in flight to wake us. */
+		act->at.retry = srd->now + srd->cfg.rto_min;
 		return false;
+	}
 	e = weft_txw_entry(srd, act, psn);
 	*e = (struct weft_entry){
 		.msg = (uint32_t)(msg - srd->msgs),

@@ -36,7 +36,7 @@ static uint8_t host_no(const struct world_host *h)
 }
 
 /* The work request that a message at its target belongs to; everything said about it must be true. */
-static uint32_t wr_of_info(const struct world_host *target, const struct weft_srd_msg_info *info)
+static uint32_t wr_of_info(struct world_host *target, const struct weft_srd_msg_info *info)
 {
 	uint32_t n = (uint32_t)(info->addr >> 32) - 1;
 	const struct world_wr *wr;
@@ -51,7 +51,11 @@ static uint32_t wr_of_info(const struct world_host *target, const struct weft_sr
 	FUZZ_CHECK(info->imm == wr->wr.imm || info->op == WEFT_SRD_READ, "wr %u lost its immediate", n);
 	FUZZ_CHECK(!memcmp(info->gid, &world_of->host[wr->host].cfg.gid, sizeof(*info->gid)),
 		   "wr %u from a wrong address", n);
-	world_of->host[host_no(target)].answered = true;
+	/* Once a new incarnation of the sender has been heard, the old one must be past. */
+	FUZZ_CHECK(wr->inc >= target->newest_inc, "wr %u of incarnation %u after %u", n, wr->inc,
+		   target->newest_inc);
+	target->newest_inc = wr->inc;
+	target->answered = true;
 	return n;
 }
 
@@ -433,6 +437,7 @@ static void host_open(struct world *w, uint8_t no)
 	h->srd = weft_srd_init(mem, &h->cfg, &ops, h, w->now);
 	h->closing = h->endless = h->refuse_reads = h->heard = h->answered = false;
 	h->began_at = w->now;
+	h->newest_inc = 0;
 	memset(h->recv, 0, sizeof(h->recv));
 	for (uint32_t q = 1; q <= WORLD_QPS; q++)
 		h->qp_alive[q] = true;

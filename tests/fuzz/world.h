@@ -51,6 +51,7 @@ struct world_host {
 	bool qp_was_gone[WORLD_QPS + 1];
 	bool heard;               /* Anything intact arrived in this incarnation. */
 	bool answered;            /* Something arrived that only a live partner sends. */
+	uint32_t newest_inc;      /* Latest incarnation of the partner that had an effect here. */
 	weft_ns began_at;
 	struct world_recv recv[WORLD_RECVS];
 };

@@ -736,8 +736,9 @@ static void fill_wr(struct pair *p, unsigned int id, struct weft_srd_wr *wr)
 	wr->cookie = end->wrs;
 	if (!wr->key)
 		wr->key = send ? PAIR_QKEY : PAIR_RKEY;
+	/* Reading what is being written is anybody's guess: two halves. */
 	if (!wr->addr && !send)
-		wr->addr = PAIR_BASE;
+		wr->addr = wr->op == WEFT_SRD_READ ? PAIR_BASE + PAIR_MEM / 2 : PAIR_BASE;
 	if (!wr->src_qpn)
 		wr->src_qpn = 1;
 	if (!wr->dst_qpn)

@@ -858,7 +858,6 @@ static void weft_msg__read_late_answer(void **state)
 	gone(p, PAIR_A, 1);
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 3000));
 	pair_run(p, WEFT_US(20));
-	p->end[PAIR_A].wr[c].wr.addr = PAIR_BASE;
 	pair_release(p);
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);

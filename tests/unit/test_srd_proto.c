@@ -378,10 +378,10 @@ static void weft_ack_decode__counts(void **state)
 		int rc;
 	} rows[] = {
 		{ 1, 0, 0, 0, 0 },
-		{ 2, 16, 8, 32, 0 },
-		{ 3, 17, 0, 0, -EBADMSG },
-		{ 4, 0, 9, 0, -EBADMSG },
-		{ 5, 0, 0, 33, -EBADMSG },
+		{ 2, WEFT_PROTO_WORDS, WEFT_PROTO_ECHOES, WEFT_PROTO_DROPS, 0 },
+		{ 3, WEFT_PROTO_WORDS + 1, 0, 0, -EBADMSG },
+		{ 4, 0, WEFT_PROTO_ECHOES + 1, 0, -EBADMSG },
+		{ 5, 0, 0, WEFT_PROTO_DROPS + 1, -EBADMSG },
 		{ 6, 255, 255, 255, -EBADMSG },
 	};
 

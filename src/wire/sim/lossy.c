@@ -16,7 +16,7 @@
 #include <string.h>
 
 enum {
-	EV_PORT,    /* Reached the port of its receiver. */
+	EV_PORT, /* Reached the port of its receiver. */
 	EV_ARRIVED,
 };
 
@@ -25,18 +25,18 @@ struct weft_lossy_path {
 	weft_ns last_arrival;
 	uint32_t latency;
 	uint32_t grey_ppm;
-	uint16_t slow;      /* Divisor of the rate; 1 is healthy. */
+	uint16_t slow; /* Divisor of the rate; 1 is healthy. */
 	bool down;
-	uint8_t down_as;    /* enum weft_lossy_fault */
+	uint8_t down_as; /* enum weft_lossy_fault */
 };
 
 struct weft_lossy_pair {
 	struct weft_lossy_path *paths; /* owns; NULL until the first use */
-	uint16_t *map;                 /* owns; entropy -> physical path */
+	uint16_t *map; /* owns; entropy -> physical path */
 	bool blocked;
 	uint8_t blocked_as;
 	bool out_of_scope;
-	bool burst;                    /* In the bad state of the Gilbert model. */
+	bool burst; /* In the bad state of the Gilbert model. */
 };
 
 const char *weft_lossy_fault_name(enum weft_lossy_fault fault)
@@ -179,8 +179,8 @@ static uint32_t backlog(weft_ns free_at, weft_ns now, uint64_t bps)
 	return (uint32_t)WEFT_MIN(wait * (bps / 8000u) / 1000000u, UINT32_MAX);
 }
 
-static void hit(struct weft_lossy *net, const struct weft_lossy_frame *f, enum weft_lossy_fault fault,
-		bool lost)
+static void hit(struct weft_lossy *net, const struct weft_lossy_frame *f,
+		enum weft_lossy_fault fault, bool lost)
 {
 	net->hits[fault]++;
 	if (net->on_fault)
@@ -241,7 +241,8 @@ static enum weft_lossy_fault swallowed_by_dose(struct weft_lossy *net, struct we
 	return WEFT_LOSSY_FAULT_COUNT;
 }
 
-static enum weft_lossy_fault swallowed_by_condition(struct weft_lossy *net, struct weft_lossy_pair *pair,
+static enum weft_lossy_fault swallowed_by_condition(struct weft_lossy *net,
+						    struct weft_lossy_pair *pair,
 						    const struct weft_lossy_path *path,
 						    const struct weft_lossy_frame *f)
 {
@@ -271,7 +272,8 @@ static void fill_noise(struct weft_lossy *net, uint8_t *p, uint32_t len)
 
 static struct weft_lossy_frame *append_noise(struct weft_lossy *net, struct weft_lossy_frame *f)
 {
-	uint32_t more = 1 + weft_prng_below(&net->prng, weft_prng_below(&net->prng, 4) ? 64 : 60000);
+	uint32_t more =
+		1 + weft_prng_below(&net->prng, weft_prng_below(&net->prng, 4) ? 64 : 60000);
 	struct weft_lossy_frame *longer = realloc(f, sizeof(*f) + f->len + more);
 
 	weft_assert(longer);
@@ -443,8 +445,8 @@ static void trim(struct weft_lossy *net, struct weft_lossy_frame *f)
 }
 
 /* Through the queue of one path, from `at` on, and on towards the receiver. Takes the frame. */
-static void traverse(struct weft_lossy *net, struct weft_lossy_path *path, struct weft_lossy_frame *f,
-		     weft_ns at, bool in_scope)
+static void traverse(struct weft_lossy *net, struct weft_lossy_path *path,
+		     struct weft_lossy_frame *f, weft_ns at, bool in_scope)
 {
 	uint64_t bps = net->cfg.path_bps / path->slow;
 	uint32_t waiting = backlog(path->free_at, at, bps);
@@ -499,7 +501,8 @@ uint64_t weft_lossy_send(struct weft_lossy *net, struct weft_lossy_frame *f, wef
 	struct weft_lossy_pair *pair = pair_get(net, f->from, f->to);
 	struct weft_lossy_path *path = &pair->paths[pair->map[f->path % net->cfg.paths]];
 	uint64_t id = f->id = f->origin = net->next_id++;
-	weft_ns leaves = WEFT_MAX(net->nic_free_at[f->from], now) + wire_time(f->len, net->cfg.nic_bps);
+	weft_ns leaves =
+		WEFT_MAX(net->nic_free_at[f->from], now) + wire_time(f->len, net->cfg.nic_bps);
 	struct weft_lossy_frame *twin = NULL;
 
 	net->nic_free_at[f->from] = leaves;
