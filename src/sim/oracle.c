@@ -181,7 +181,7 @@ static bool explains_death(struct oracle *o, const struct oracle_wr *w, uint8_t 
 		return false;
 	if (pair->lost || o->host[w->peer].changed_at > o->host[w->host].up_at)
 		return true;
-	return status == WEFT_SRD_UNRESPONSIVE ? pair->heard || pair->heard_copy : !pair->heard;
+	return status == WEFT_SRD_UNRESPONSIVE ? pair->maybe_heard : !pair->heard;
 }
 
 static bool is_explained(struct oracle *o, const struct oracle_wr *w, uint8_t status)

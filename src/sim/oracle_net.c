@@ -125,14 +125,14 @@ static void on_rx(struct oracle *o, const struct weft_trace_rec *r)
 	if (r->flags & WEFT_RX_TAMPERED)
 		return;
 	pair->may_send = true;
-	/* A HELLO or RESET of the peer's own making answers nothing, nor does what belongs to a
-	 * context that only the peer believes in. */
-	if (is_handshake(type) ? type != WEFT_PKT_WELCOME : !pair->spoke)
+	/* A HELLO or RESET of the peer's own making answers nothing. What belongs to a context does, but
+	 * it may be one that only the peer believes in. */
+	if (is_handshake(type) && type != WEFT_PKT_WELCOME)
 		return;
-	pair->heard_copy = true;
+	pair->maybe_heard = true;
 	if (!original)
 		return;
-	pair->heard = true;
+	pair->heard = pair->heard || pair->spoke || type == WEFT_PKT_WELCOME;
 	if (oracle_is_silent(o, r->host, r->peer))
 		pair->gap_end = r->at;
 	pair->last_rx = r->at;

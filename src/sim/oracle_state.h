@@ -49,7 +49,8 @@ struct oracle_pair {
 	weft_ns last_answer; /* The same, of those that answer something. */
 	weft_ns gap_end; /* When a silence long enough to count as death last ended. */
 	weft_ns proof_at; /* Post time of the latest request that succeeded. */
-	bool heard, heard_copy; /* Anything that answers, in this incarnation; copies apart. */
+	bool heard; /* The peer answered, in this incarnation. */
+	bool maybe_heard; /* The same, if a copy, or a context that only the peer has, counts. */
 	bool may_send; /* A frame of the peer was seen: data may follow. */
 	bool spoke; /* It has sent more than handshake packets: it has, or had, a context. */
 	bool lost; /* The context failed before in this incarnation of the host. */

@@ -271,15 +271,23 @@ static bool is_same_pair(const struct weft_msg *a, const struct weft_msg *b)
 	return a->src_qpn == b->src_qpn && a->dst_qpn == b->dst_qpn;
 }
 
+/* Another one than itself. */
 static bool has_leader(const struct weft_srd *srd, const struct weft_active *act, const struct weft_msg *msg)
 {
 	for (uint32_t i = act->tx.rnr.head; i != WEFT_NIL; i = srd->msgs[i].next) {
 		if (srd->msgs[i].where != WEFT_MSG_LEADER)
 			return false;
-		if (is_same_pair(&srd->msgs[i], msg))
+		if (&srd->msgs[i] != msg && is_same_pair(&srd->msgs[i], msg))
 			return true;
 	}
 	return false;
+}
+
+static void rnr_follow(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg)
+{
+	unqueue(srd, act, msg);
+	q_insert(srd, &act->tx.rnr, msg, WEFT_NIL);
+	msg->where = WEFT_MSG_FOLLOWS;
 }
 
 static void rnr_arm(struct weft_srd *srd, struct weft_active *act)
@@ -330,6 +338,12 @@ static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_
 {
 	uint32_t at;
 
+	/* It was under way already when the first one was refused. Of a message that was accepted in part
+	 * the peer holds something; that one must not wait for another. */
+	if (is_claiming(msg) && !msg->acked && has_leader(srd, act, msg)) {
+		rnr_follow(srd, act, msg);
+		return;
+	}
 	unqueue(srd, act, msg);
 	at = act->tx.rnr.head;
 	while (at != WEFT_NIL && srd->msgs[at].where == WEFT_MSG_LEADER)
@@ -369,9 +383,7 @@ static struct weft_msg *sendq_next(struct weft_srd *srd, struct weft_active *act
 		if (act->tx.rnr.head == WEFT_NIL || !is_claiming(msg) || msg->started ||
 		    !has_leader(srd, act, msg))
 			return msg;
-		unqueue(srd, act, msg);
-		q_insert(srd, &act->tx.rnr, msg, WEFT_NIL);
-		msg->where = WEFT_MSG_FOLLOWS;
+		rnr_follow(srd, act, msg);
 	}
 	return NULL;
 }
@@ -538,6 +550,8 @@ bool weft_msg_on_resolved(struct weft_srd *srd, struct weft_active *act, const s
 			rnr_dissolve(srd, act, msg);
 			if (weft_msg_has_more(msg))
 				weft_msg_enqueue(srd, act, msg);
+		} else if (msg->where == WEFT_MSG_FOLLOWS) {
+			weft_msg_enqueue(srd, act, msg);
 		}
 	}
 	weft_msg_check_done(srd, msg);

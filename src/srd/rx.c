@@ -248,13 +248,15 @@ static uint8_t write_imm_part(struct weft_srd *srd, struct weft_active *act, con
 	struct weft_rxm *rxm = rxm_find(srd, act->ctx, op->msg_id);
 	uint8_t code;
 
+	if (!len)
+		return IGNORE;
 	if (!rxm)
 		rxm = rxm_create(srd, act, op);
 	if (!rxm)
 		return WEFT_CODE_BUSY;
 	if (rxm->dead)
 		return WEFT_SRD_REMOTE_QPN;
-	if (!len || !is_same_msg(rxm, op) || len > rxm->len - rxm->got)
+	if (!is_same_msg(rxm, op) || len > rxm->len - rxm->got)
 		return IGNORE;
 	if (rxm->got + len < rxm->len) {
 		rxm->got += len;

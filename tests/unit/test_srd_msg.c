@@ -250,7 +250,7 @@ static void weft_msg__rnr_backs_off(void **state)
 	assert_int_equal(a.sent[1], a.refused[0]);
 	for (uint32_t i = 2; i < a.n; i++) {
 		weft_ns wait = a.sent[i] - a.refused[i - 1];
-		weft_ns lo = WEFT_MIN(WEFT_US(40) << (i - 2), WEFT_S(1));
+		weft_ns lo = WEFT_MIN(WEFT_US(40) << (i - 2), WEFT_MS(500));
 		weft_ns hi = WEFT_MIN(WEFT_US(120) << (i - 2), WEFT_S(1));
 
 		if (wait < lo || wait > hi + 2048)
