@@ -78,7 +78,7 @@ static void apply_dose(struct weft_scenario *s, uint32_t fault)
 		[WEFT_LOSSY_LOSS] = { 1000, 200000 },
 		[WEFT_LOSSY_BURST] = { 500, 20000 },
 		[WEFT_LOSSY_LOSS_CONTROL] = { 5000, 400000 },
-		[WEFT_LOSSY_LOSS_RTX] = { 50000, 700000 },
+		[WEFT_LOSSY_LOSS_RTX] = { 50000, 500000 },
 		[WEFT_LOSSY_LOSS_FIRST] = { 10000, 500000 },
 		[WEFT_LOSSY_LOSS_LAST] = { 10000, 500000 },
 		[WEFT_LOSSY_DUP] = { 1000, 300000 },

@@ -58,11 +58,10 @@ void weft_cc_reset(struct weft_srd *srd, struct weft_active *act, uint32_t srtt_
 	act->cc.credit_used = 0;
 }
 
-/* Queueing delay that is still fine: one undisturbed round trip. */
+/* Delay that is still fine. */
 weft_ns weft_cc_target(const struct weft_srd *srd, const struct weft_active *act)
 {
-	(void)srd;
-	return act->cc.base_rtt;
+	return WEFT_MAX(act->cc.base_rtt, srd->cfg.delay_target);
 }
 
 /* Bytes that may be sent before the next grant; negative when the last packet overdrew it. */

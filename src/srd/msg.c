@@ -219,24 +219,38 @@ void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_ms
 	msg->next_off += len;
 }
 
+/* Pieces are kept in order and joined with their neighbours: a message that was refused as a whole is one
+ * piece again, whatever the order in which its packets were. */
 static bool piece_add(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg, uint32_t off,
 		      uint32_t len)
 {
-	struct weft_piece *head = msg->pieces == WEFT_NIL ? NULL : &srd->pieces[msg->pieces];
-	uint32_t i = srd->piece_free;
+	struct weft_piece *prev = NULL, *next;
+	uint32_t *link = &msg->pieces, i = srd->piece_free;
 
-	if (head && len && head->len && head->off + head->len == off) {
-		head->len += len;
-	} else if (head && len && head->len && off + len == head->off) {
-		head->off = off;
-		head->len += len;
+	while (*link != WEFT_NIL && srd->pieces[*link].off < off) {
+		prev = &srd->pieces[*link];
+		link = &prev->next;
+	}
+	next = *link == WEFT_NIL ? NULL : &srd->pieces[*link];
+	if (prev && prev->off + prev->len == off) {
+		prev->len += len;
+		if (next && prev->off + prev->len == next->off) {
+			uint32_t gone = *link;
+
+			prev->len += next->len;
+			*link = next->next;
+			piece_free(srd, gone);
+		}
+	} else if (next && off + len == next->off) {
+		next->off = off;
+		next->len += len;
 	} else {
 		if (i == WEFT_NIL)
 			return false;
 		srd->piece_free = srd->pieces[i].next;
 		srd->pieces_used++;
-		srd->pieces[i] = (struct weft_piece){ .off = off, .len = len, .next = msg->pieces };
-		msg->pieces = i;
+		srd->pieces[i] = (struct weft_piece){ .off = off, .len = len, .next = *link };
+		*link = i;
 	}
 	act->tx.unsent += len;
 	return true;

@@ -59,6 +59,7 @@ int weft_srd_cfg_check(const struct weft_srd_cfg *cfg, const char **why_out)
 		LIMIT(burst_bytes, 0, 65536),
 		LIMIT(link_bps, 0, 10000000000000u),
 		LIMIT(rtt_hint, 1, WEFT_S(1)),
+		LIMIT(delay_target, 0, WEFT_S(1)),
 		LIMIT(cwnd_init, 0, 1u << 30),
 		LIMIT(cwnd_max, 0, 1u << 30),
 		LIMIT(rto_min, 1, WEFT_S(1)),

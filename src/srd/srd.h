@@ -141,6 +141,8 @@ struct weft_srd_cfg {
 
 	uint64_t link_bps;             /* Speed of our port; paces the credits of an incast. 0: no credits. */
 	weft_ns rtt_hint;              /* First guess of an undisturbed round trip. */
+	weft_ns delay_target;          /* Delay above that which is no congestion yet: at least what our own
+	                                * and the peers' polling add. 0: one undisturbed round trip. */
 	uint32_t cwnd_init, cwnd_max;  /* Bytes. 0: from link_bps and rtt_hint. */
 	weft_ns rto_min, rto_max;
 	weft_ns ack_delay;             /* An ACK is owed at most this long ... */
