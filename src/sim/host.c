@@ -478,6 +478,31 @@ static void trace_sample(struct weft_run_host *h, uint8_t peer, const struct wef
 	weft_srd_peer_put(h->srd, handle);
 }
 
+/* Empty pools show in what the engine says to its peer, or in what it has in use. */
+static void count_empty_pools(struct weft_run_host *h, const struct weft_srd_tx *tx)
+{
+	const bool *on = h->run->s->on;
+	uint64_t *hits = h->run->hits;
+	struct weft_srd_usage usage;
+	struct weft_ack ack;
+
+	if (on[WEFT_FAULT_POOL_PACKETS]) {
+		weft_srd_usage(h->srd, &usage);
+		hits[WEFT_FAULT_POOL_PACKETS] += usage.chunks * 32 >= h->cfg->srd.packets_max;
+	}
+	if (!on[WEFT_FAULT_POOL_READS] && !on[WEFT_FAULT_POOL_RX_MSGS])
+		return;
+	if ((tx->head[0] & 0x0f) != WEFT_PKT_ACK ||
+	    weft_ack_decode(tx->head + WEFT_PROTO_HDR, tx->head_len - WEFT_PROTO_HDR, &ack))
+		return;
+	for (uint32_t i = 0; i < ack.drops; i++) {
+		bool busy = ack.drop[i].code == WEFT_CODE_BUSY;
+
+		hits[WEFT_FAULT_POOL_READS] += busy && on[WEFT_FAULT_POOL_READS];
+		hits[WEFT_FAULT_POOL_RX_MSGS] += busy && on[WEFT_FAULT_POOL_RX_MSGS];
+	}
+}
+
 static struct weft_lossy_frame *build_frame(struct weft_run_host *h, const struct weft_srd_tx *tx,
 					    uint8_t to)
 {
@@ -504,6 +529,7 @@ static void send_packet(struct weft_run_host *h, const struct weft_srd_tx *tx, b
 		return;
 	f = build_frame(h, tx, to);
 	trace_tx(h, tx, f);
+	count_empty_pools(h, tx);
 	if (cut) {
 		f->id = f->origin = h->run->net.next_id++;
 		weft_run_lost(h->run, f, WEFT_FAULT_SHORT_GSO);

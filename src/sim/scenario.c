@@ -143,11 +143,21 @@ static void make_hosts(struct weft_scenario *s)
 	}
 }
 
+/* Paths that are slower than the NICs in front of them, with real switches' buffers. */
+static void make_congested_paths(struct weft_scenario *s)
+{
+	if (s->flavour < WEFT_FLAVOUR_ISOLATE || weft_prng_below(&s->prng, 5))
+		return;
+	s->net.path_bps = s->net.nic_bps / PICK(s, 2, 4, 8);
+	s->net.path_buffer = (uint32_t)weft_sim_log_between(&s->prng, 30000, 300000);
+	s->net.ecn_threshold = s->net.path_buffer / 4;
+}
+
 /* Timeouts of the scenario that follow from those of the engine. */
 static void make_bounds(struct weft_scenario *s)
 {
 	const struct weft_srd_cfg *cfg = &s->host[0].srd;
-	weft_ns transfer = s->plan_bytes * 8u * 1000u / (s->net.nic_bps / 1000000u);
+	weft_ns transfer = s->plan_bytes * 8u * 1000u / (s->net.path_bps / 1000000u);
 
 	s->bound = 4 * cfg->dead_after + WEFT_S(2);
 	/* Back-off is at most rto_max when the faults end; then everything that waits has to get through,
@@ -281,6 +291,7 @@ void weft_scenario_make(struct weft_scenario *s, uint64_t seed, bool liveness, c
 		s->hosts = (uint16_t)WEFT_MIN(s->hosts, 8u);
 	s->qps = (uint16_t)(1 + weft_prng_below(&s->prng, WEFT_SIM_QPS));
 	s->shape = (enum weft_sim_shape)weft_prng_below(&s->prng, WEFT_SHAPES);
+	s->scale = PICK(s, 1, 1, 1, 2, 3);
 	s->horizon = weft_sim_log_between(&s->prng, WEFT_US(500), WEFT_MS(20));
 	make_network(s);
 	if (s->flavour == WEFT_FLAVOUR_DARK)
@@ -289,6 +300,7 @@ void weft_scenario_make(struct weft_scenario *s, uint64_t seed, bool liveness, c
 	s->rtt = 2 * s->net.latency_max + 2 * s->net.jitter_max +
 		 6 * (9008u * 8u * 1000u / (s->net.nic_bps / 1000000u)) + WEFT_US(1);
 	make_hosts(s);
+	make_congested_paths(s);
 	make_faults(s, only);
 	demand_checksums(s);
 	weft_workload_plan(s);

@@ -152,11 +152,12 @@ static void apply_path(struct weft_scenario *s, uint32_t fault)
 	}
 }
 
-/* In the dark flavour the one path goes dark early and for good, and the plan keeps it in demand. */
+/* In the dark flavour the one path goes dark for good while a long stream keeps it in demand. */
 static void apply_dark(struct weft_scenario *s)
 {
+	weft_ns stream = (3u << 20) * 8000u / (s->net.nic_bps / 1000000u);
 	struct weft_sim_action a = {
-		.at = s->horizon / 8 + weft_sim_between(&s->prng, 0, s->horizon / 8),
+		.at = 3 * s->rtt + weft_sim_between(&s->prng, 0, stream / 2),
 		.kind = WEFT_ACT_PATH_DOWN,
 		.fault = WEFT_LOSSY_BLACKHOLE,
 		.host = 0,

@@ -129,16 +129,17 @@ static uint32_t size_for(struct weft_scenario *s, uint8_t op)
 	return op <= WEFT_SRD_SEND_IMM ? send_size(s) : rdma_size(s);
 }
 
+/* Is it enough for a small run? */
 static bool is_full(const struct weft_scenario *s, uint32_t wrs, uint64_t bytes)
 {
-	return s->plan_len >= wrs || s->plan_bytes >= bytes;
+	return s->plan_len >= wrs * s->scale || s->plan_bytes >= bytes * s->scale;
 }
 
 static void plan_mixed(struct weft_scenario *s, weft_ns from, weft_ns until, uint32_t wrs)
 {
-	uint32_t limit = s->plan_len + wrs;
+	uint32_t limit = s->plan_len + wrs * s->scale;
 
-	while (!is_full(s, limit, 3u << 20)) {
+	while (s->plan_len < limit && s->plan_bytes < (3u << 20) * s->scale) {
 		uint8_t host = (uint8_t)below(s, s->hosts);
 		uint8_t op = any_op(s);
 		uint32_t n = below(s, 4) ? 1 : 1 + below(s, 8);

@@ -41,7 +41,7 @@ static weft_ns patience(const struct weft_srd *srd, const struct weft_active *ac
 }
 
 /* When does this packet count as lost? NEVER: there is no evidence yet. One that was lost more than
- * twice waits twice as long each time: perhaps it is the packet, not the path (see "Shrinking"). */
+ * three times waits twice as long each time: perhaps it is the packet, not the path (see "Shrinking"). */
 static weft_ns lost_at(struct weft_srd *srd, struct weft_active *act, const struct weft_entry *e)
 {
 	const struct weft_path *path = weft_path_at(srd, act, e->ev);

@@ -116,7 +116,7 @@ struct weft_srd_ops {
 	/* The work request is done; its buffers are the owner's again. Called once for each accepted
 	 * post, never from inside weft_srd_on_post(). */
 	void (*complete)(void *owner, uint64_t cookie, enum weft_srd_status status);
-	/* CRC-32C of an outgoing payload. Only called when cfg.payload_crc is set. */
+	/* CRC-32C of an outgoing payload. Called when we or the peer demand checksums. */
 	uint32_t (*payload_crc)(void *owner, const struct weft_srd_payload *payload);
 };
 
@@ -134,7 +134,7 @@ struct weft_srd_cfg {
 	uint32_t packets_max;          /* Packets in flight over all peers. */
 
 	uint32_t payload_max;          /* Payload of one packet that our link can carry, both ways. */
-	uint32_t paths;                /* 1, or 16 to 256. */
+	uint32_t paths;                /* 1 to 256; fewer than 16 find no way round much. */
 	enum weft_srd_lb lb;
 	uint32_t burst_bytes;          /* Spray unit: 0 for the single packet, else up to 64 KB. */
 	bool payload_crc;              /* Add and demand a CRC-32C of every payload. */
@@ -261,7 +261,8 @@ struct weft_srd_tx {
 /* True: *tx_out is to be sent now. False: nothing to send. */
 bool weft_srd_next_packet(struct weft_srd *srd, weft_ns now, struct weft_srd_tx *tx_out);
 
-/* Never earlier than the last `now` given plus nothing; WEFT_NS_NEVER when no timer runs. */
+/* When to call on_timer; it may turn out to be early, and then nothing happens. WEFT_NS_NEVER when no
+ * timer runs. */
 weft_ns weft_srd_next_deadline(const struct weft_srd *srd);
 
 /* A local QP is gone: its work requests complete with FLUSHED, receives that it had claimed are

@@ -655,19 +655,25 @@ static weft_ns next_time(const struct pair *p)
 {
 	weft_ns at = p->flight ? p->flight->at : WEFT_NS_NEVER;
 
+	if (at <= p->now)
+		return at;
 	for (unsigned int i = 0; i < p->ends; i++)
 		at = WEFT_MIN(at, weft_srd_next_deadline(p->end[i].srd));
 	return at;
 }
 
+/* One packet at a time, and what it causes before the next one: an owner that polls seldom would see
+ * several, and its ACKs would be fewer. */
 static void step(struct pair *p)
 {
-	while (p->flight && p->flight->at <= p->now) {
+	if (p->flight && p->flight->at <= p->now) {
 		struct pair_flight *f = p->flight;
 
 		p->flight = f->next;
 		pair_deliver(p, f->pkt);
 		free(f);
+		pair_drain(p);
+		return;
 	}
 	for (unsigned int i = 0; i < p->ends; i++)
 		if (weft_srd_next_deadline(p->end[i].srd) <= p->now)
