@@ -331,7 +331,7 @@ static void on_progress(struct weft_srd *srd, struct weft_active *act, const str
 {
 	weft_txw_advance(srd, act);
 	act->last_progress = act->rto_from = srd->now;
-	act->rto_count = 0;
+	act->rto_count = act->heard_rtos = 0;
 	act->tlp_done = 0;
 	weft_cc_on_acked(srd, act, sum->bytes);
 }

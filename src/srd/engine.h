@@ -173,6 +173,7 @@ struct weft_active {
 	uint8_t rto_count;                    /* Timeouts since the last progress. */
 	uint8_t tlp_done;                     /* A tail probe is out since the last progress. */
 	uint8_t quiet_probes;                 /* Keep-alive probes since last_heard. */
+	uint8_t heard_rtos;                   /* Timeouts in a row with the peer heard in between. */
 	uint8_t reo_mult;                     /* Patience factor after spurious retransmissions. */
 	uint8_t reo_left;                     /* Recoveries until it goes back to 1. */
 	bool probe_now;                       /* A keep-alive probe is to be sent. */
@@ -441,6 +442,8 @@ void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t
 void weft_path_on_probe(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt);
 void weft_path_penalise(struct weft_srd *srd, struct weft_active *act, uint16_t ev, uint32_t points);
 void weft_path_take_out(struct weft_srd *srd, struct weft_active *act, uint16_t ev);
+/* Time stamps of arrivals are too old to be compared with new ones. */
+void weft_path_forget_times(struct weft_srd *srd, struct weft_active *act);
 void weft_path_freeze(struct weft_srd *srd, struct weft_active *act);
 bool weft_path_next_probe(struct weft_srd *srd, struct weft_active *act, uint16_t *ev_out);
 
@@ -477,6 +480,10 @@ static inline struct weft_active *weft_ctx_active(const struct weft_srd *srd, co
 {
 	return ctx->active == WEFT_NIL ? NULL : &srd->actives[ctx->active];
 }
+
+/* Time stamps wrap after 68 s, so two of them compare right only if less than half of that lies between.
+ * After a silence of this length what is remembered of them is forgotten. */
+#define WEFT_TS_MEMORY WEFT_S(16)
 
 static inline uint32_t weft_ts(weft_ns now)
 {

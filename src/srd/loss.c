@@ -17,8 +17,8 @@ weft_ns weft_loss_rto(const struct weft_srd *srd, const struct weft_active *act)
 {
 	weft_ns rto = act->cc.srtt + 4 * act->cc.rttvar + srd->cfg.ack_delay;
 
-	/* Queues may be filling faster than averages follow. */
-	rto = WEFT_MAX(rto, act->cc.peak_rtt * 3 / 2);
+	/* Queues may be filling faster than averages follow; but one stray sample must not paralyse us. */
+	rto = WEFT_MAX(rto, WEFT_MIN(act->cc.peak_rtt * 3 / 2, 4 * rto));
 	return WEFT_MIN(WEFT_MAX(rto, srd->cfg.rto_min), srd->cfg.rto_max);
 }
 
@@ -34,7 +34,7 @@ static weft_ns patience(const struct weft_srd *srd, const struct weft_active *ac
 	weft_ns spread = WEFT_MAX(4 * act->cc.rttvar, act->cc.base_rtt / 4);
 	weft_ns wait = (act->cc.srtt + spread) * act->reo_mult * 7 / 5;
 
-	wait = WEFT_MAX(wait, act->cc.peak_rtt * 5 / 4);
+	wait = WEFT_MAX(wait, WEFT_MIN(act->cc.peak_rtt * 5 / 4, 4 * wait));
 	if (act->cc.credit_mode)
 		wait *= 2;
 	return WEFT_MIN(wait, weft_loss_rto(srd, act) * 4 / 5);
@@ -129,8 +129,8 @@ static uint16_t next_smaller(uint16_t payload)
 
 static void maybe_shrink(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
 {
-	if (act->rto_count < 2 || ctx->payload <= WEFT_SRD_PAYLOAD_MIN ||
-	    act->last_heard < act->last_progress + act->cc.srtt)
+	/* Twice, because after an outage the first answer may come just before data is tried again. */
+	if (act->heard_rtos < 2 || ctx->payload <= WEFT_SRD_PAYLOAD_MIN)
 		return;
 	ctx->payload = next_smaller(ctx->payload);
 	srd->stats.payload_shrinks++;
@@ -162,15 +162,24 @@ static void lose_old(struct weft_srd *srd, struct weft_active *act, weft_ns age)
 	}
 }
 
+/* No progress for long, and silence; or no progress for very long, though something answers. */
+static bool is_dead(const struct weft_srd *srd, const struct weft_active *act)
+{
+	weft_ns stuck = srd->now - act->last_progress, silent = srd->now - act->last_heard;
+
+	return stuck >= srd->cfg.dead_after && (silent >= srd->cfg.dead_after || stuck / 4 >= srd->cfg.dead_after);
+}
+
 static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
 {
 	weft_ns rto = weft_loss_rto(srd, act);
 
 	srd->stats.retrans_timeout_events++;
+	act->heard_rtos = act->last_heard > act->rto_from ? (uint8_t)WEFT_MIN(act->heard_rtos + 1, 99) : 0;
 	act->rto_from = srd->now;
 	if (act->rto_count < UINT8_MAX)
 		act->rto_count++;
-	if (act->rto_count >= 8 && srd->now - act->last_progress >= srd->cfg.dead_after) {
+	if (act->rto_count >= 8 && is_dead(srd, act)) {
 		weft_ctx_fail(srd, ctx, weft_ctx_death(ctx), false);
 		return;
 	}

@@ -214,6 +214,13 @@ void weft_path_take_out(struct weft_srd *srd, struct weft_active *act, uint16_t 
 	srd->stats.path_out++;
 }
 
+void weft_path_forget_times(struct weft_srd *srd, struct weft_active *act)
+{
+	for (uint32_t ev = 0; ev < srd->cfg.paths; ev++)
+		weft_path_at(srd, act, (uint16_t)ev)->flags &= (uint8_t)~WEFT_PATH_SEEN;
+	act->tx.rack_valid = false;
+}
+
 void weft_path_freeze(struct weft_srd *srd, struct weft_active *act)
 {
 	act->lb.frozen_until = srd->now + 10 * act->cc.srtt;
@@ -239,8 +246,8 @@ bool weft_path_next_probe(struct weft_srd *srd, struct weft_active *act, uint16_
 	/* A context with nothing to send does not care; it probes when it goes on. */
 	if (!act->lb.out || (!act->tx.fly_pkts && !weft_txw_has_work(act)))
 		return false;
-	for (uint16_t ev = 0; ev < srd->cfg.paths; ev++) {
-		struct weft_path *path = weft_path_at(srd, act, ev);
+	for (uint32_t ev = 0; ev < srd->cfg.paths; ev++) {
+		struct weft_path *path = weft_path_at(srd, act, (uint16_t)ev);
 		uint32_t age = now - path->probe_ts;
 
 		if (!(path->flags & WEFT_PATH_OUT))
@@ -248,7 +255,7 @@ bool weft_path_next_probe(struct weft_srd *srd, struct weft_active *act, uint16_
 		if (age >= wait) {
 			path->probe_ts = now;
 			act->at.probe = srd->now; /* Perhaps another one. */
-			*ev_out = ev;
+			*ev_out = (uint16_t)ev;
 			return true;
 		}
 		soonest = WEFT_MIN(soonest, wait - age);

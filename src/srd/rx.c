@@ -386,6 +386,12 @@ static uint8_t execute(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	return IGNORE;
 }
 
+/* Sent after everything that has arrived so far. */
+static bool is_newest(const struct weft_active *act, const struct weft_hdr *hdr)
+{
+	return !act->rx.newest_valid || weft_ts_after(hdr->tx_ts, act->rx.newest_ts);
+}
+
 void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr,
 		     const struct weft_op *op, const uint8_t *payload, const struct weft_srd_rx *rx)
 {
@@ -405,10 +411,14 @@ void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 	if (is_psn_seen(ctx, act, hdr->psn)) {
 		weft_drop_count(srd, WEFT_SRD_DROP_DUPLICATE);
 		act->rx.dups++;
-		weft_ack_owe(srd, ctx, act, hdr, rx->ce, false, true);
+		/* An old copy is acknowledged, but its time would tell nothing about its path. */
+		if (is_newest(act, hdr))
+			weft_ack_owe(srd, ctx, act, hdr, rx->ce, false, true);
+		act->rx.ack_now = true;
+		weft_ctx_ready(srd, ctx);
 		return;
 	}
-	if (!act->rx.newest_valid || weft_ts_after(hdr->tx_ts, act->rx.newest_ts)) {
+	if (is_newest(act, hdr)) {
 		act->rx.newest_ts = hdr->tx_ts;
 		act->rx.newest_valid = true;
 		weft_credit_on_pull(srd, ctx, hdr->pull);

@@ -127,7 +127,8 @@ static size_t lay_out(struct weft_srd *srd, const struct weft_srd_cfg *cfg, uint
 	srd->chunk_next = carve(&c, chunks, sizeof(*srd->chunk_next));
 	srd->chunks_len = chunks;
 	srd->msgs = carve(&c, (size_t)cfg->msgs_max + cfg->reads_max, sizeof(*srd->msgs));
-	srd->pieces_len = cfg->msgs_max + cfg->packets_max / 4 + 16;
+	/* A message refused as a whole is one piece; beyond that, pieces come from packets in flight. */
+	srd->pieces_len = cfg->msgs_max + cfg->reads_max + chunks * WEFT_CHUNK;
 	srd->pieces = carve(&c, srd->pieces_len, sizeof(*srd->pieces));
 	srd->rxms = carve(&c, cfg->rx_msgs_max, sizeof(*srd->rxms));
 	srd->rxm_hash_mask = pow2_at_least(cfg->rx_msgs_max) - 1;
@@ -360,6 +361,8 @@ static void on_ctx_packet(struct weft_srd *srd, const struct weft_hdr *hdr, cons
 	ctx->flags |= WEFT_CTX_F_ANSWERED;
 	act = weft_ctx_active(srd, ctx);
 	if (act) {
+		if (srd->now - act->last_heard > WEFT_TS_MEMORY)
+			act->rx.newest_valid = false;
 		act->last_heard = srd->now;
 		act->quiet_probes = 0;
 	}

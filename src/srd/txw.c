@@ -337,6 +337,8 @@ static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_activ
 	struct weft_entry *e = weft_txw_entry(srd, act, psn);
 	uint32_t bytes = e->len + WEFT_SRD_DATA_HEAD;
 
+	if (srd->now - act->last_tx > WEFT_TS_MEMORY)
+		weft_path_forget_times(srd, act);
 	e->ev = ev;
 	weft_cc_on_sent(srd, act, bytes);
 	build(srd, ctx, act, e, psn, ev, tx);
@@ -345,8 +347,8 @@ static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_activ
 		e->tries++;
 	fly(srd, act, e, psn % WEFT_SRD_WINDOW);
 	act->last_tx = srd->now;
-	if (act->tx.fly_pkts + act->tx.lost_pkts == 1)
-		act->rto_from = srd->now;
+	if (act->tx.fly_pkts + act->tx.lost_pkts == 1) /* Patience begins anew with a first packet. */
+		act->rto_from = act->last_progress = srd->now;
 	if (act->lb.out && act->at.probe == WEFT_NS_NEVER)
 		act->at.probe = srd->now;
 	weft_loss_arm(srd, act);

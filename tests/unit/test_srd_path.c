@@ -179,7 +179,7 @@ static void weft_path_penalise__skips_and_decays(void **state)
 		assert_int_equal(path_of(p, 5)->penalty, skipped);
 		while (weft_path_pick(srd_of(p), act_of(p), 1000, 16) != 5)
 			picks++;
-		assert_in_range(picks, 15 * skipped - 16, 15 * skipped + 31);
+		assert_in_range(picks + 16, 15 * skipped, 15 * skipped + 47);
 		assert_int_equal(path_of(p, 5)->penalty, 0);
 	}
 	/* Points add up. */
@@ -346,8 +346,8 @@ static void weft_path__bursts_on_the_wire(void **state)
 static void weft_path__dead_and_back(void **state)
 {
 	struct pair *p = open_with(16, WEFT_SRD_LB_MIXED, 0);
-	uint32_t used[WEFT_SRD_PATHS_MAX], lost = 0;
-	weft_ns died = p->now, healed;
+	uint32_t lost = 0, picks = 0;
+	weft_ns died;
 
 	(void)state;
 	for (int i = 0; i < 100; i++)
@@ -369,14 +369,16 @@ static void weft_path__dead_and_back(void **state)
 	assert_true(pair_stats(p, PAIR_A)->path_probes >= 2);
 	assert_in_range(pair_stats(p, PAIR_A)->path_probes, 2, 10);
 	pair_heal(p);
-	healed = p->now;
 	pair_run(p, WEFT_US(300));
 	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).paths_out, 0);
 	assert_int_equal(pair_stats(p, PAIR_A)->path_in, 1);
 	pair_settle(p);
-	count_paths(p, healed + WEFT_US(300), used);
-	assert_true(used[5] > 0);
 	assert_int_equal(p->end[PAIR_A].failed, 0);
+	/* Its turn comes again, after the laps that its points cost. */
+	act_of(p)->lb.recycled_len = 0;
+	while (weft_path_pick(srd_of(p), act_of(p), 1000, 16) != 5)
+		picks++;
+	assert_in_range(picks, 0, 16 * 17);
 	pair_close(p);
 }
 
