@@ -294,9 +294,11 @@ static void apply_echo(struct weft_srd *srd, struct weft_active *act, const stru
 		act->tx.rack_ts = echo->tx_ts;
 		act->tx.rack_valid = true;
 	}
-	if (!(path->flags & WEFT_PATH_SEEN) || weft_ts_after(echo->tx_ts, path->acked_ts))
+	/* A probe may have travelled in a faster class: it proves nothing about the order of data. */
+	if (!echo->probe && (!(path->flags & WEFT_PATH_SEEN) || weft_ts_after(echo->tx_ts, path->acked_ts))) {
 		path->acked_ts = echo->tx_ts;
-	path->flags |= WEFT_PATH_SEEN;
+		path->flags |= WEFT_PATH_SEEN;
+	}
 	rtt = (weft_ns)age << 4;
 	if (echo->hold < UINT16_MAX && hold < rtt) {
 		weft_cc_on_sample(srd, act, path, rtt - hold, echo->ce);

@@ -361,6 +361,7 @@ void weft_ctx_fail(struct weft_srd *srd, struct weft_ctx *ctx, enum weft_srd_sta
 	ctx->payload = (uint16_t)srd->cfg.payload_max;
 	if (!act)
 		return;
+	act->cc.credit_used = 0;
 	weft_rx_release_ctx(srd, act->ctx);
 	for (uint32_t i = act->tx.all_head; i != WEFT_NIL;) {
 		struct weft_msg *msg = &srd->msgs[i];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Loss detection (docs/protocol.md section 7).
  *
- * A path is first-in first-out, so a packet is lost as soon as one sent later on the same path is known
- * to have arrived. Thin paths see few packets, so there is a second rule across paths: something sent
+ * A path is first-in first-out, so a packet is lost if one sent later on the same path is known to have
+ * arrived and the path has had its usual time. Thin paths see few packets, so there is a second rule across paths: something sent
  * later has arrived, and the packet is older than any path should take (smoothed round trip plus four
  * times its deviation, and some; doubled for a while when receivers report that we were wrong). Both
  * rules need evidence. Silence is handled by time: after two round trips without news the oldest packet
@@ -49,7 +49,7 @@ static weft_ns lost_at(struct weft_srd *srd, struct weft_active *act, const stru
 	weft_ns wait;
 
 	if (path->flags & WEFT_PATH_SEEN && weft_ts_after(path->acked_ts, ts))
-		wait = act->cc.base_rtt + act->cc.base_rtt / 4 + WEFT_US(2);
+		wait = (weft_ns)path->srtt_ns + path->srtt_ns / 4 + WEFT_US(2);
 	else if (act->tx.rack_valid && weft_ts_after(act->tx.rack_ts, ts))
 		wait = patience(srd, act);
 	else
