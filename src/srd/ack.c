@@ -57,8 +57,8 @@ void weft_ack_owe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 }
 
 /* Refusals. A nibble per PSN of the window says how it ended; an ACK lists those that the peer may not
- * know yet. If they are too many for one ACK, it ends before the first one left out, as if nothing from
- * there on had arrived: better late than wrong. */
+ * know yet. If they are too many for one ACK, those left out appear as not received: better late than
+ * wrong. The next ACK begins where this one stopped. */
 
 static const uint8_t code_of_nibble[] = {
 	0,
@@ -115,39 +115,59 @@ static bool is_received(const struct weft_ctx *ctx, const struct weft_active *ac
 	return psn < ctx->rx_cum || weft_bit(act->rx.bits, psn);
 }
 
-/* List the refusals; return the PSN at which this ACK must end. */
-static uint64_t fill_drops(const struct weft_ctx *ctx, const struct weft_active *act, struct weft_ack *ack)
+/* The PSNs that an ACK keeps silent about. */
+struct omitted {
+	uint64_t bits[WEFT_WORDS];
+	uint64_t lowest;
+};
+
+/* List refusals, from list_from to the end and then from the beginning. True: there are more of them
+ * further on. */
+static bool fill_drops(const struct weft_ctx *ctx, struct weft_active *act, struct weft_ack *ack,
+		       struct omitted *omitted)
 {
-	for (uint64_t psn = act->rx.peer_una; psn < act->rx.refused_top; psn++) {
+	uint64_t una = act->rx.peer_una, span = act->rx.refused_top - una;
+	uint64_t from = WEFT_MAX(act->rx.list_from, una), last = una;
+	bool more = false;
+
+	for (uint64_t i = 0; i < span; i++) {
+		uint64_t psn = una + (from - una + i) % span;
 		uint8_t code = is_received(ctx, act, psn) ? refusal(act, psn) : 0;
 
 		if (!code)
 			continue;
-		if (ack->drops == WEFT_PROTO_DROPS)
-			return psn;
-		ack->drop[ack->drops++] = (struct weft_drop_entry){ .psn = (uint32_t)psn, .code = code };
+		if (ack->drops < WEFT_PROTO_DROPS) {
+			ack->drop[ack->drops++] =
+				(struct weft_drop_entry){ .psn = (uint32_t)psn, .code = code };
+			last = psn;
+			continue;
+		}
+		weft_bit_set(omitted->bits, psn);
+		omitted->lowest = WEFT_MIN(omitted->lowest, psn);
+		more |= psn > last;
 	}
-	return act->rx.top;
+	act->rx.list_from = more ? last + 1 : una;
+	return more;
 }
 
-static void fill_words(const struct weft_ctx *ctx, const struct weft_active *act, uint64_t end,
-		       struct weft_ack *ack)
+static void fill_words(const struct weft_ctx *ctx, const struct weft_active *act,
+		       const struct omitted *omitted, struct weft_ack *ack)
 {
-	uint64_t base;
+	uint64_t first;
 
-	ack->cum = WEFT_MIN(ctx->rx_cum, end);
-	base = ack->cum & ~(uint64_t)63;
-	if (ack->cum < ctx->rx_cum)
-		return;
-	for (; base + 64u * ack->words < end; ack->words++) {
-		uint64_t first = base + 64u * ack->words, word = act->rx.bits[first / 64 % WEFT_WORDS];
+	ack->cum = WEFT_MIN(ctx->rx_cum, omitted->lowest);
+	for (first = ack->cum & ~(uint64_t)63; first < act->rx.top; first += 64) {
+		uint64_t word = act->rx.bits[first / 64 % WEFT_WORDS];
 
-		if (!ack->words)
-			word |= ((uint64_t)1 << (ctx->rx_cum % 64)) - 1;
-		if (end - first < 64)
-			word &= ((uint64_t)1 << (end - first)) - 1;
-		ack->word[ack->words] = word;
+		if (first + 64 <= ctx->rx_cum)
+			word = ~(uint64_t)0;
+		else if (first < ctx->rx_cum)
+			word |= ((uint64_t)1 << (ctx->rx_cum - first)) - 1;
+		ack->word[ack->words++] = word & ~omitted->bits[first / 64 % WEFT_WORDS];
 	}
+	/* Nothing above the lowest missing one: the words would say nothing. */
+	if (ack->cum == act->rx.top)
+		ack->words = 0;
 }
 
 static void fill_echoes(const struct weft_srd *srd, const struct weft_active *act, struct weft_ack *ack)
@@ -173,7 +193,8 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 {
 	struct weft_ack ack;
 	struct weft_hdr hdr;
-	uint64_t end;
+	struct omitted omitted = { .lowest = UINT64_MAX };
+	bool more = false;
 	uint32_t len;
 
 	if (!act->rx.ack_now)
@@ -182,9 +203,10 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 	ack.una = act->tx.una;
 	ack.grant = ctx->granted;
 	ack.dups = act->rx.dups;
-	end = fill_drops(ctx, act, &ack);
-	act->rx.cut_short = end < act->rx.top;
-	fill_words(ctx, act, end, &ack);
+	if (weft_ack_has_refusals(act))
+		more = fill_drops(ctx, act, &ack, &omitted);
+	act->rx.cut_short = omitted.lowest != UINT64_MAX;
+	fill_words(ctx, act, &omitted, &ack);
 	fill_echoes(srd, act, &ack);
 	weft_txw_fill_hdr(srd, ctx, WEFT_PKT_ACK, weft_path_pick_control(srd, act), &hdr);
 	hdr.psn = ++ctx->ack_seq;
@@ -196,7 +218,7 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 	act->rx.ack_pkts = 0;
 	act->rx.ack_bytes = 0;
 	act->rx.echoes = 0;
-	act->at.ack = WEFT_NS_NEVER;
+	act->at.ack = more ? srd->now + srd->cfg.ack_delay : WEFT_NS_NEVER;
 	act->tx.owe_una = false;
 	srd->stats.acks_tx++;
 	return true;

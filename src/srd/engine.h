@@ -129,6 +129,7 @@ struct weft_active {
 		uint8_t refused[WEFT_SRD_WINDOW / 2]; /* A nibble per PSN: why it was refused; see ack.c. */
 		uint64_t refused_top;         /* One more than the highest refused PSN. */
 		uint64_t peer_una;            /* The peer knows all refusals below. */
+		uint64_t list_from;           /* Where the next ACK begins to list them. */
 		uint16_t dups;
 		uint16_t ack_pkts;
 		uint32_t ack_bytes;
