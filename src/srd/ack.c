@@ -378,8 +378,7 @@ void weft_ack_on_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 			apply_echo(srd, act, &ack->echo[i]);
 	}
 	if (newest) {
-		ctx->credit_got = ack->grant;
-		act->cc.credit_mode = hdr->flags & WEFT_PKT_F_CREDIT;
+		weft_cc_on_grant(ctx, act, ack->grant, hdr->flags & WEFT_PKT_F_CREDIT);
 		if (act->tx.dups_valid)
 			weft_loss_on_spurious(srd, act, (uint16_t)(ack->dups - act->tx.dups_seen));
 		act->tx.dups_seen = ack->dups;

@@ -73,6 +73,16 @@ int32_t weft_cc_credit(const struct weft_ctx *ctx, const struct weft_active *act
 	return quanta * (int32_t)WEFT_PROTO_QUANTUM - (int32_t)(act->cc.credit_used % WEFT_PROTO_QUANTUM);
 }
 
+/* Credit that was not used while the mode was on is void when it changes: kept, it would hide as much
+ * demand from the receiver, and leave in one burst at the next incast. */
+void weft_cc_on_grant(struct weft_ctx *ctx, struct weft_active *act, uint16_t grant, bool credit_mode)
+{
+	if (credit_mode != act->cc.credit_mode)
+		act->cc.credit_used = grant * WEFT_PROTO_QUANTUM;
+	act->cc.credit_mode = credit_mode;
+	ctx->credit_got = grant;
+}
+
 bool weft_cc_may_send(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_active *act,
 		      uint32_t bytes)
 {

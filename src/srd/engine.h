@@ -459,6 +459,7 @@ void weft_cc_on_acked(struct weft_srd *srd, struct weft_active *act, uint32_t by
 void weft_cc_on_lost(struct weft_srd *srd, struct weft_active *act, uint32_t bytes);
 void weft_cc_on_timeout(struct weft_srd *srd, struct weft_active *act);
 weft_ns weft_cc_target(const struct weft_srd *srd, const struct weft_active *act);
+void weft_cc_on_grant(struct weft_ctx *ctx, struct weft_active *act, uint16_t grant, bool credit_mode);
 int32_t weft_cc_credit(const struct weft_ctx *ctx, const struct weft_active *act);
 
 /* rx.c */
