@@ -76,12 +76,17 @@ bool oracle_is_silent(const struct oracle *o, uint8_t a, uint8_t b)
 	       is_over(o->now, WEFT_MAX(o->pair[b][a].last_rx, since), span);
 }
 
-static void busy_add(struct oracle *o, const struct oracle_wr *w)
+static void busy_add(struct oracle *o, struct oracle_wr *w)
 {
+	struct oracle_host *a = &o->host[w->host], *b = &o->host[w->peer];
 	uint8_t lo = WEFT_MIN(w->host, w->peer), hi = WEFT_MAX(w->host, w->peer);
 
 	if (!o->busy[lo][hi]++)
 		o->busy_since[lo][hi] = o->now;
+	w->lonely = !a->open && !b->open && o->pair[w->host][w->peer].proof_at;
+	a->open++;
+	b->open++;
+	w->posts = ++a->posts + ++b->posts;
 }
 
 static void busy_drop(struct oracle *o, const struct oracle_wr *w)
@@ -92,6 +97,8 @@ static void busy_drop(struct oracle *o, const struct oracle_wr *w)
 	if (oracle_is_silent(o, w->host, w->peer))
 		o->pair[lo][hi].gap_end = o->pair[hi][lo].gap_end = o->now;
 	o->busy[lo][hi]--;
+	o->host[lo].open--;
+	o->host[hi].open--;
 }
 
 static void on_post(struct oracle *o, const struct weft_trace_rec *r)
@@ -293,6 +300,20 @@ static bool may_wait(const struct oracle *o, const struct oracle_wr *w)
 	return false;
 }
 
+/* One round trip and a little for the ends: whoever asks for an answer gets it at once. */
+static void check_latency(struct oracle *o, const struct oracle_wr *w, uint32_t n)
+{
+	weft_ns limit = o->param[WEFT_PARAM_RTT] + WEFT_US(5);
+	uint32_t posts = o->host[w->host].posts + o->host[w->peer].posts;
+
+	if (!o->param[WEFT_PARAM_CHECK_LATENCY] || !w->lonely || posts != w->posts ||
+	    w->op == WEFT_SRD_READ || w->len > o->param[WEFT_PARAM_PAYLOAD_MIN])
+		return;
+	if (o->now - w->posted_at > limit)
+		oracle_violation(o, WEFT_I3, n, "took %llu ns with nothing else under way",
+				 (unsigned long long)(o->now - w->posted_at));
+}
+
 static void check_time(struct oracle *o, const struct oracle_wr *w, uint32_t n)
 {
 	weft_ns since = WEFT_MAX(w->posted_at, o->healed_at);
@@ -323,6 +344,7 @@ static void on_complete(struct oracle *o, const struct weft_trace_rec *r)
 	else
 		check_error(o, w, r->wr, r->status);
 	check_time(o, w, r->wr);
+	check_latency(o, w, r->wr);
 	if (r->status == WEFT_SRD_ABORT || r->status == WEFT_SRD_UNRESPONSIVE ||
 	    r->status == WEFT_SRD_UNREACHABLE)
 		o->pair[w->host][w->peer].lost = true;

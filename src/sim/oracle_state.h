@@ -23,6 +23,8 @@ struct oracle_wr {
 	uint16_t qpn, peer_qpn, flags;
 	uint8_t host, peer, op, status;
 	bool posted, done, has_snapshot;
+	bool lonely; /* Neither end had anything else under way at its post. */
+	uint32_t posts; /* Posts at both ends until then; equal at the end if there were no more. */
 	bool orphan; /* Its initiator died: nothing is owed any more. */
 };
 
@@ -39,6 +41,7 @@ struct oracle_host {
 	weft_ns up_at;
 	weft_ns changed_at; /* Last crash, begin of a close, or restart. */
 	weft_ns jumped; /* How far its clock jumped ahead in all. */
+	uint32_t open, posts; /* Requests from or to it: under way, and ever. */
 	uint32_t qps;
 	struct oracle_qp qp[ORACLE_QPS];
 };

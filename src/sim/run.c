@@ -599,6 +599,8 @@ static void trace_params(struct weft_run *run)
 	param(run, WEFT_PARAM_FAULTY_HOSTS, s->faulty_hosts);
 	param(run, WEFT_PARAM_CHECK_RTX, losses_are_visible(s));
 	param(run, WEFT_PARAM_CHECK_SPURIOUS, s->flavour == WEFT_FLAVOUR_CLEAN);
+	param(run, WEFT_PARAM_CHECK_LATENCY,
+	      s->flavour == WEFT_FLAVOUR_CLEAN && !s->on[WEFT_LOSSY_REORDER_CROSS]);
 	param(run, WEFT_PARAM_CHECK_JAIN, s->flavour == WEFT_FLAVOUR_FAIR);
 	param(run, WEFT_PARAM_CHECK_PATH, s->flavour == WEFT_FLAVOUR_DARK);
 	param(run, WEFT_PARAM_FORGETFUL,

@@ -113,6 +113,7 @@ static const char *param_name(uint32_t param)
 		[WEFT_PARAM_CHECK_SPURIOUS] = "check_spurious",
 		[WEFT_PARAM_CHECK_JAIN] = "check_jain",
 		[WEFT_PARAM_CHECK_PATH] = "check_path",
+		[WEFT_PARAM_CHECK_LATENCY] = "check_latency",
 		[WEFT_PARAM_FORGETFUL] = "forgetful",
 		[WEFT_PARAM_SCARCE] = "scarce",
 		[WEFT_PARAM_PAYLOAD_MAX] = "payload_max",

@@ -70,6 +70,7 @@ enum weft_trace_param {
 	WEFT_PARAM_CHECK_SPURIOUS, /* 1: nothing was lost or late, so nothing is to be sent twice. */
 	WEFT_PARAM_CHECK_JAIN, /* 1: GOODPUT records must be fair. */
 	WEFT_PARAM_CHECK_PATH, /* 1: one path goes dark (FAULT record) in an else clean network. */
+	WEFT_PARAM_CHECK_LATENCY, /* 1: a small request that nothing else disturbs takes one round trip. */
 	WEFT_PARAM_FORGETFUL, /* 1: hosts have no room for all their peers at a time. */
 	WEFT_PARAM_SCARCE, /* 1: few messages at a time can be partly received; one that waits holds up others. */
 	WEFT_PARAM_PAYLOAD_MAX,

@@ -55,7 +55,8 @@ int weft_srd_cfg_check(const struct weft_srd_cfg *cfg, const char **why_out)
 		LIMIT(rx_msgs_max, 1, 1u << 20),
 		LIMIT(packets_max, 1, 1u << 20),
 		LIMIT(payload_max, WEFT_SRD_PAYLOAD_MIN, 65000),
-		LIMIT(paths, WEFT_SRD_PATHS_MIN, WEFT_SRD_PATHS_MAX),
+		LIMIT(paths, cfg->paths == 1 ? 1 : WEFT_SRD_PATHS_MIN, WEFT_SRD_PATHS_MAX),
+		LIMIT(lb, WEFT_SRD_LB_MIXED, WEFT_SRD_LB_OBLIVIOUS),
 		LIMIT(burst_bytes, 0, 65536),
 		LIMIT(link_bps, 0, 10000000000000u),
 		LIMIT(rtt_hint, 1, WEFT_S(1)),
@@ -127,8 +128,9 @@ static size_t lay_out(struct weft_srd *srd, const struct weft_srd_cfg *cfg, uint
 	srd->chunk_next = carve(&c, chunks, sizeof(*srd->chunk_next));
 	srd->chunks_len = chunks;
 	srd->msgs = carve(&c, (size_t)cfg->msgs_max + cfg->reads_max, sizeof(*srd->msgs));
-	/* A message refused as a whole is one piece; beyond that, pieces come from packets in flight. */
-	srd->pieces_len = cfg->msgs_max + cfg->reads_max + chunks * WEFT_CHUNK;
+	/* A message refused as a whole is one piece; more of them come only from packets in flight between
+	 * which others were accepted. */
+	srd->pieces_len = cfg->msgs_max + cfg->reads_max + cfg->packets_max / 4 + 64;
 	srd->pieces = carve(&c, srd->pieces_len, sizeof(*srd->pieces));
 	srd->rxms = carve(&c, cfg->rx_msgs_max, sizeof(*srd->rxms));
 	srd->rxm_hash_mask = pow2_at_least(cfg->rx_msgs_max) - 1;
@@ -305,10 +307,6 @@ static void on_probe(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 {
 	struct weft_active *act = weft_ctx_activate(srd, ctx);
 
-	if (hdr->len) {
-		weft_drop_count(srd, WEFT_SRD_DROP_LONG);
-		return;
-	}
 	if (!act) {
 		weft_drop_count(srd, WEFT_SRD_DROP_NO_MEMORY);
 		return;
@@ -399,6 +397,12 @@ static void dispatch(struct weft_srd *srd, const struct weft_hdr *hdr, const str
 	}
 }
 
+static bool has_body(uint8_t type)
+{
+	return type == WEFT_PKT_HELLO || type == WEFT_PKT_WELCOME || type == WEFT_PKT_DATA ||
+	       type == WEFT_PKT_ACK;
+}
+
 /* Lengths that a frame may have. A trimmed data packet has its whole head and no more is expected. */
 static bool is_length_wrong(const struct weft_srd *srd, const struct weft_hdr *hdr,
 			    const struct weft_srd_rx *rx, enum weft_srd_drop *why_out)
@@ -411,7 +415,7 @@ static bool is_length_wrong(const struct weft_srd *srd, const struct weft_hdr *h
 	if (rx->len < least || (data && hdr->len < WEFT_PROTO_OP))
 		return true;
 	*why_out = WEFT_SRD_DROP_LONG;
-	if (rx->len > total || (!data && total > WEFT_SRD_HEAD_MAX))
+	if (rx->len > total || (!data && total > WEFT_SRD_HEAD_MAX) || (hdr->len && !has_body(hdr->type)))
 		return true;
 	return data && total > WEFT_SRD_DATA_HEAD + srd->cfg.payload_max;
 }

@@ -27,7 +27,7 @@
 #define WEFT_SRD_RDMA_MAX  (1u << 30)  /* Bytes in one WRITE or READ. */
 #define WEFT_SRD_WINDOW    1024u       /* Packets between the oldest open PSN and the newest. */
 #define WEFT_SRD_PATHS_MAX 256u
-#define WEFT_SRD_PATHS_MIN 1u
+#define WEFT_SRD_PATHS_MIN 16u         /* Fewer find no way round much; but 1 is allowed, for comparison. */
 #define WEFT_SRD_HEAD_MAX  704u        /* Longest head that next_packet builds (an ACK with everything). */
 #define WEFT_SRD_DATA_HEAD 80u         /* Head of every data packet: fixed header and operation. */
 #define WEFT_SRD_PAYLOAD_MIN 512u      /* A link that cannot carry this much is no link. */
@@ -134,7 +134,7 @@ struct weft_srd_cfg {
 	uint32_t packets_max;          /* Packets in flight over all peers. */
 
 	uint32_t payload_max;          /* Payload of one packet that our link can carry, both ways. */
-	uint32_t paths;                /* 1 to 256; fewer than 16 find no way round much. */
+	uint32_t paths;                /* 16 to 256, or 1. */
 	enum weft_srd_lb lb;
 	uint32_t burst_bytes;          /* Spray unit: 0 for the single packet, else up to 64 KB. */
 	bool payload_crc;              /* Add and demand a CRC-32C of every payload. */

@@ -19,27 +19,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIELDS_MAX   32u
-#define OUTS_MAX     65536u
-#define EVENTS_MAX   4096u
-#define NAMES_MAX    256u
-#define PEER_CTX     3u    /* The index that our peer gave to the context. */
-#define PEER_EPOCH   1000u
-#define START        WEFT_S(1)
-#define FRAME_MAX    (WEFT_SRD_DATA_HEAD + 65536u)
-#define QKEY         0x11u
-#define RKEY         0x22u
+#define FIELDS_MAX 32u
+#define OUTS_MAX   65536u
+#define EVENTS_MAX 4096u
+#define NAMES_MAX  256u
+#define PEER_CTX   3u /* The index that our peer gave to the context. */
+#define PEER_EPOCH 1000u
+#define START      WEFT_S(1)
+#define FRAME_MAX  (WEFT_SRD_DATA_HEAD + 65536u)
+#define QKEY       0x11u
+#define RKEY       0x22u
 
 struct field {
-	const char *key, *value;         /* value "" for a bare word. */
+	const char *key, *value; /* value "" for a bare word. */
 	bool used;
 };
 
 struct line {
 	unsigned int nr;
-	weft_ns at, slack;               /* Of this line; slack for what is expected. */
+	weft_ns at, slack; /* Of this line; slack for what is expected. */
 	bool any_time;
-	char kind;                       /* '<', '>', '*', or 0 for a command. */
+	char kind; /* '<', '>', '*', or 0 for a command. */
 	const char *verb;
 	struct field field[FIELDS_MAX];
 	uint32_t fields;
@@ -63,22 +63,22 @@ struct event {
 static struct {
 	const char *file;
 	unsigned int line;
-	weft_ns now, base;               /* Time of the engine; time of the last line. */
+	weft_ns now, base; /* Time of the engine; time of the last line. */
 	struct weft_srd_cfg cfg;
 	struct weft_srd *srd;
 	uint32_t peer;
-	uint32_t ours, theirs;           /* Epochs. */
+	uint32_t ours, theirs; /* Epochs. */
 	uint32_t our_ctx;
 
-	struct out *out;                 /* All packets; those before `taken` were expected. */
+	struct out *out; /* All packets; those before `taken` were expected. */
 	uint32_t outs, taken;
 	struct event event[EVENTS_MAX];
 	uint32_t events, events_taken;
-	unsigned int ignored;            /* Packet types that need not be expected, by bit. */
+	unsigned int ignored; /* Packet types that need not be expected, by bit. */
 
-	char name[NAMES_MAX][16];        /* Of work requests, by cookie. */
+	char name[NAMES_MAX][16]; /* Of work requests, by cookie. */
 	uint32_t names;
-	uint32_t recvs, recv_len;        /* The owner's answers. */
+	uint32_t recvs, recv_len; /* The owner's answers. */
 	enum weft_srd_status claim, write, read, place;
 	uint32_t recv_n;
 } t;
@@ -114,7 +114,8 @@ static void add_event(const char *fmt, ...)
 	va_end(args);
 }
 
-static enum weft_srd_status on_claim(void *owner, const struct weft_srd_msg_info *info, uint64_t *recv_out)
+static enum weft_srd_status on_claim(void *owner, const struct weft_srd_msg_info *info,
+				     uint64_t *recv_out)
 {
 	(void)owner;
 	if (t.claim)
@@ -152,8 +153,8 @@ static void on_release(void *owner, uint64_t recv, const struct weft_srd_msg_inf
 	add_event("release len=%u", info->len);
 }
 
-static enum weft_srd_status on_write(void *owner, const struct weft_srd_msg_info *info, uint32_t off,
-				     const void *data, uint32_t len)
+static enum weft_srd_status on_write(void *owner, const struct weft_srd_msg_info *info,
+				     uint32_t off, const void *data, uint32_t len)
 {
 	(void)owner;
 	(void)data;
@@ -171,8 +172,8 @@ static enum weft_srd_status on_read_check(void *owner, const struct weft_srd_msg
 	return info->key == RKEY ? WEFT_SRD_OK : WEFT_SRD_REMOTE_ADDRESS;
 }
 
-static enum weft_srd_status on_read_place(void *owner, uint64_t cookie, uint32_t off, const void *data,
-					  uint32_t len)
+static enum weft_srd_status on_read_place(void *owner, uint64_t cookie, uint32_t off,
+					  const void *data, uint32_t len)
 {
 	(void)owner;
 	(void)cookie;
@@ -383,10 +384,11 @@ static const char *describe(const struct out *o)
 	static char text[128];
 	bool data = o->hdr.type == WEFT_PKT_DATA;
 
-	snprintf(text, sizeof(text), "%s%s%s%s psn=%" PRId64 " at %.3f us", weft_pkt_type_name(o->hdr.type),
-		 data ? " " : "", data ? weft_wire_op_name(o->op.op) : "",
-		 o->hdr.flags & WEFT_PKT_F_RTX ? " rtx" : "", data ? (int64_t)(o->hdr.psn - t.ours) : 0,
-		 (double)(o->at - START) / 1000);
+	snprintf(text, sizeof(text), "%s%s%s%s psn=%" PRId64 " at %.3f us",
+		 weft_pkt_type_name(o->hdr.type), data ? " " : "",
+		 data ? weft_wire_op_name(o->op.op) : "",
+		 o->hdr.flags & WEFT_PKT_F_RTX ? " rtx" : "",
+		 data ? (int64_t)(o->hdr.psn - t.ours) : 0, (double)(o->at - START) / 1000);
 	return text;
 }
 
@@ -459,7 +461,8 @@ static void expect_sack(struct line *l, const struct weft_ack *ack)
 	uint64_t base = ack->cum & ~(uint64_t)63;
 
 	for (uint64_t psn = ack->cum; f && psn < base + 64u * WEFT_PROTO_WORDS; psn++) {
-		bool got = psn < base + 64u * ack->words && ack->word[(psn - base) / 64] >> (psn - base) % 64 & 1;
+		bool got = psn < base + 64u * ack->words &&
+			   ack->word[(psn - base) / 64] >> (psn - base) % 64 & 1;
 
 		if (got != in_ranges(f->value, psn - t.theirs))
 			fail("psn %" PRIu64 " is %sreported", psn - t.theirs, got ? "" : "not ");
@@ -474,10 +477,12 @@ static void expect_codes(struct line *l, const struct weft_ack *ack)
 
 	for (; *s; n++) {
 		char *end;
-		uint64_t psn = strtoull(s, &end, 10), code = *end == ':' ? strtoull(end + 1, &end, 10) : 0;
+		uint64_t psn = strtoull(s, &end, 10),
+			 code = *end == ':' ? strtoull(end + 1, &end, 10) : 0;
 		unsigned int i = 0;
 
-		while (i < ack->drops && (ack->drop[i].psn != (uint32_t)(psn + t.theirs) || ack->drop[i].code != code))
+		while (i < ack->drops && (ack->drop[i].psn != (uint32_t)(psn + t.theirs) ||
+					  ack->drop[i].code != code))
 			i++;
 		if (i == ack->drops)
 			fail("no drop %" PRIu64 ":%" PRIu64, psn, code);
@@ -519,9 +524,10 @@ static void do_expect(struct line *l)
 	t.taken++;
 	expect_bit(l, "ackreq", o->hdr.flags & WEFT_PKT_F_ACKREQ);
 	expect_number(l, "pull", o->hdr.pull);
-	expect_number(l, "epoch", o->hdr.type == WEFT_PKT_RESET || o->hdr.type == WEFT_PKT_FIN_ACK ?
-					  o->hdr.psn :
-					  o->hdr.dst_epoch);
+	expect_number(l, "epoch",
+		      o->hdr.type == WEFT_PKT_RESET || o->hdr.type == WEFT_PKT_FIN_ACK
+			      ? o->hdr.psn
+			      : o->hdr.dst_epoch);
 	expect_number(l, "dst_ctx", o->hdr.dst_ctx);
 	if (o->hdr.type == WEFT_PKT_DATA)
 		expect_data(l, o);
@@ -599,11 +605,13 @@ static void add_echoes(struct line *l, struct weft_ack *ack)
 
 		do
 			o = o == t.out ? NULL : o - 1;
-		while (o && (probe ? o->hdr.type != WEFT_PKT_PROBE :
-				     o->hdr.type != WEFT_PKT_DATA || o->hdr.psn != psn));
+		while (o && (probe ? o->hdr.type != WEFT_PKT_PROBE
+				   : o->hdr.type != WEFT_PKT_DATA || o->hdr.psn != psn));
 		if (!o)
 			fail("nothing to echo: %s", s);
-		*e = (struct weft_echo){ .tx_ts = o->hdr.tx_ts, .ev = o->hdr.ev, .psn = (uint16_t)psn, .probe = probe };
+		*e = (struct weft_echo){
+			.tx_ts = o->hdr.tx_ts, .ev = o->hdr.ev, .psn = (uint16_t)psn, .probe = probe
+		};
 		e->ce = !strncmp(end, "/ce", 3);
 		e->trimmed = !strncmp(end, "/trimmed", 8);
 		e->hold = (uint16_t)(value(l, "hold", 0) / 64);
@@ -617,9 +625,11 @@ static void add_codes(struct line *l, struct weft_ack *ack)
 
 	for (const char *s = f ? f->value : ""; *s;) {
 		char *end;
-		uint64_t psn = strtoull(s, &end, 10), code = *end == ':' ? strtoull(end + 1, &end, 10) : 0;
+		uint64_t psn = strtoull(s, &end, 10),
+			 code = *end == ':' ? strtoull(end + 1, &end, 10) : 0;
 
-		ack->drop[ack->drops++] = (struct weft_drop_entry){ (uint32_t)(t.ours + psn), (uint8_t)code };
+		ack->drop[ack->drops++] =
+			(struct weft_drop_entry){ (uint32_t)(t.ours + psn), (uint8_t)code };
 		s = *end == ',' ? end + 1 : end;
 	}
 }
@@ -700,7 +710,9 @@ static uint32_t body_of(struct line *l, struct weft_hdr *hdr, uint8_t *body)
 static void do_inject(struct line *l)
 {
 	static uint8_t frame[FRAME_MAX];
-	struct weft_srd_rx rx = { .from = peer_gid(), .ce = has(l, "ce"), .trimmed = has(l, "trimmed") };
+	struct weft_srd_rx rx = { .from = peer_gid(),
+				  .ce = has(l, "ce"),
+				  .trimmed = has(l, "trimmed") };
 	uint8_t type = type_of(l->verb);
 	bool names_peer = type == WEFT_PKT_RESET || type == WEFT_PKT_FIN_ACK;
 	struct weft_hdr hdr = {
@@ -866,8 +878,9 @@ static void do_idle(void)
 
 	weft_srd_usage(t.srd, &u);
 	if (u.active || u.msgs || u.reads || u.rx_msgs || u.chunks || u.pieces || u.timers)
-		fail("not idle: active %u msgs %u reads %u rx_msgs %u chunks %u pieces %u timers %u", u.active,
-		     u.msgs, u.reads, u.rx_msgs, u.chunks, u.pieces, u.timers);
+		fail("not idle: active %u msgs %u reads %u rx_msgs %u chunks %u pieces %u timers "
+		     "%u",
+		     u.active, u.msgs, u.reads, u.rx_msgs, u.chunks, u.pieces, u.timers);
 }
 
 /* The usual beginning: a HELLO from the engine, the answer to it 10 us later, and the context is open. */

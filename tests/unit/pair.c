@@ -38,7 +38,8 @@ static struct pair_recv *recv_at(struct pair_end *end, uint64_t recv)
 	return r;
 }
 
-static enum weft_srd_status claim_verdict(struct pair_end *end, const struct weft_srd_msg_info *info)
+static enum weft_srd_status claim_verdict(struct pair_end *end,
+					  const struct weft_srd_msg_info *info)
 {
 	bool send = info->op == WEFT_SRD_SEND || info->op == WEFT_SRD_SEND_IMM;
 
@@ -149,8 +150,8 @@ static bool is_in_memory(const struct weft_srd_msg_info *info)
 	       info->addr + info->len <= PAIR_BASE + PAIR_MEM;
 }
 
-static enum weft_srd_status on_write(void *owner, const struct weft_srd_msg_info *info, uint32_t off,
-				     const void *data, uint32_t len)
+static enum weft_srd_status on_write(void *owner, const struct weft_srd_msg_info *info,
+				     uint32_t off, const void *data, uint32_t len)
 {
 	struct pair_end *end = owner;
 
@@ -188,8 +189,8 @@ static struct pair_wr *wr_at(struct pair_end *end, uint64_t cookie)
 	return &end->wr[cookie];
 }
 
-static enum weft_srd_status on_read_place(void *owner, uint64_t cookie, uint32_t off, const void *data,
-					  uint32_t len)
+static enum weft_srd_status on_read_place(void *owner, uint64_t cookie, uint32_t off,
+					  const void *data, uint32_t len)
 {
 	struct pair_end *end = owner;
 	struct pair_wr *wr = wr_at(end, cookie);
@@ -295,7 +296,7 @@ static void start_engine(struct pair *p, unsigned int id)
 	struct pair_end *end = &p->end[id];
 	const char *why = "";
 	size_t size;
-	void *mem;
+	void *mem = NULL;
 
 	if (weft_srd_cfg_check(&end->cfg, &why))
 		fail_msg("cfg.%s is out of its range", why);
@@ -459,7 +460,8 @@ static weft_ns arrival(struct pair *p, const struct pair_pkt *pkt)
 
 	if (!p->port_bps)
 		return at;
-	at = WEFT_MAX(at, p->port_free[pkt->to]) + (weft_ns)pkt->len * 8 * 1000000000u / p->port_bps;
+	at = WEFT_MAX(at, p->port_free[pkt->to]) +
+	     (weft_ns)pkt->len * 8 * 1000000000u / p->port_bps;
 	p->port_free[pkt->to] = at;
 	return at;
 }
@@ -488,10 +490,12 @@ void pair_print(const struct pair *p, uint32_t last)
 		const struct pair_pkt *k = p->log[i];
 		bool hello = k->hdr.type == WEFT_PKT_HELLO || k->hdr.type == WEFT_PKT_WELCOME;
 
-		print_message("%10" PRIu64 " %c>%c %-7s %s to %u:%08x psn %" PRIx64 " own %08x%s\n", k->sent,
-			      (char)('A' + k->from), (char)('A' + k->to), weft_pkt_type_name(k->hdr.type),
-			      k->hdr.type == WEFT_PKT_DATA ? weft_wire_op_name(k->op.op) : "", k->hdr.dst_ctx,
-			      k->hdr.dst_epoch, k->hdr.psn, hello ? k->hello.epoch : 0, fates[k->fate]);
+		print_message("%10" PRIu64 " %c>%c %-7s %s to %u:%08x psn %" PRIx64 " own %08x%s\n",
+			      k->sent, (char)('A' + k->from), (char)('A' + k->to),
+			      weft_pkt_type_name(k->hdr.type),
+			      k->hdr.type == WEFT_PKT_DATA ? weft_wire_op_name(k->op.op) : "",
+			      k->hdr.dst_ctx, k->hdr.dst_epoch, k->hdr.psn,
+			      hello ? k->hello.epoch : 0, fates[k->fate]);
 	}
 }
 
@@ -561,7 +565,9 @@ static void put_on_wire(struct pair *p, unsigned int from, const struct weft_srd
 void pair_inject(struct pair *p, unsigned int to, const uint8_t *frame, uint32_t len)
 {
 	uint8_t *copy = malloc(len ? len : 1);
-	struct weft_srd_rx rx = { .data = copy, .len = len, .from = gid_of(to == PAIR_A ? PAIR_B : PAIR_A) };
+	struct weft_srd_rx rx = { .data = copy,
+				  .len = len,
+				  .from = gid_of(to == PAIR_A ? PAIR_B : PAIR_A) };
 
 	/* A block of its own: reading past the frame is reading past the block. */
 	assert_non_null(copy);
@@ -576,7 +582,11 @@ void pair_deliver(struct pair *p, const struct pair_pkt *pkt)
 	uint32_t len = pkt->trimmed ? WEFT_MIN(pkt->len, pkt->head_len) : pkt->len;
 	uint8_t *copy = malloc(len);
 	struct weft_srd_rx rx = {
-		.data = copy, .len = len, .from = gid_of(pkt->from), .ce = pkt->ce, .trimmed = pkt->trimmed,
+		.data = copy,
+		.len = len,
+		.from = gid_of(pkt->from),
+		.ce = pkt->ce,
+		.trimmed = pkt->trimmed,
 	};
 
 	assert_non_null(copy);
@@ -598,8 +608,8 @@ void pair_release(struct pair *p)
 	}
 }
 
-void pair_forge(struct pair *p, unsigned int to, struct weft_hdr hdr, const void *body, uint32_t body_len,
-		const void *payload, uint32_t payload_len)
+void pair_forge(struct pair *p, unsigned int to, struct weft_hdr hdr, const void *body,
+		uint32_t body_len, const void *payload, uint32_t payload_len)
 {
 	uint32_t head = WEFT_PROTO_HDR + body_len;
 	uint8_t *frame = calloc(1, head + payload_len);
@@ -819,7 +829,8 @@ struct weft_srd_peer_info pair_info(struct pair *p, unsigned int id, unsigned in
 	struct weft_ctx *ctx = pair_ctx(p, id, peer);
 
 	assert_non_null(ctx);
-	assert_int_equal(weft_srd_peer_info(p->end[id].srd, weft_ctx_index(p->end[id].srd, ctx), &info), 0);
+	assert_int_equal(
+		weft_srd_peer_info(p->end[id].srd, weft_ctx_index(p->end[id].srd, ctx), &info), 0);
 	return info;
 }
 
@@ -904,7 +915,8 @@ void pair_warm_up(struct pair *p)
 {
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 1);
 	pair_settle(p);
-	pair_post_wr(p, PAIR_B, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 1, .peer = PAIR_A });
+	pair_post_wr(p, PAIR_B,
+		     (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 1, .peer = PAIR_A });
 	pair_settle(p);
 	pair_run(p, WEFT_US(200));
 }

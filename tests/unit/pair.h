@@ -17,49 +17,55 @@
 
 #define PAIR_QKEY 0x11110000u
 #define PAIR_RKEY 0x2222u
-#define PAIR_BASE 0x10000u       /* Address of the first byte of each end's registered memory, */
-#define PAIR_MEM  (1u << 21)     /* which is this long. */
+#define PAIR_BASE 0x10000u /* Address of the first byte of each end's registered memory, */
+#define PAIR_MEM  (1u << 21) /* which is this long. */
 
-enum { PAIR_A, PAIR_B, PAIR_C, PAIR_D };
+enum {
+	PAIR_A,
+	PAIR_B,
+	PAIR_C,
+	PAIR_D
+};
 
 enum pair_fate {
 	PAIR_PASS,
 	PAIR_DROP,
-	PAIR_DUP,     /* Arrives twice, the second copy right behind the first. */
-	PAIR_HOLD,    /* Stays on the wire until pair_deliver(). */
+	PAIR_DUP, /* Arrives twice, the second copy right behind the first. */
+	PAIR_HOLD, /* Stays on the wire until pair_deliver(). */
 	PAIR_CORRUPT, /* Arrives with one bit of its last byte turned round. */
 };
 
 /* A packet as it left its sender, decoded. */
 struct pair_pkt {
 	weft_ns sent;
-	weft_ns delay;                   /* A hook may change it ... */
-	bool ce, trimmed;                /* ... and these. */
+	weft_ns delay; /* A hook may change it ... */
+	bool ce, trimmed; /* ... and these. */
 	unsigned int from, to;
 	uint16_t path;
 	bool control;
 	enum pair_fate fate;
 	struct weft_hdr hdr;
-	struct weft_op op;               /* DATA */
-	struct weft_ack ack;             /* ACK */
-	struct weft_hello hello;         /* HELLO, WELCOME */
+	struct weft_op op; /* DATA */
+	struct weft_ack ack; /* ACK */
+	struct weft_hello hello; /* HELLO, WELCOME */
 	uint32_t head_len, len;
-	uint8_t *frame;                  /* owns */
+	uint8_t *frame; /* owns */
 };
 
 /* What becomes of packets that match. A mask of 0 means any. */
 struct pair_rule {
-	unsigned int from, types, ops, paths; /* Bit per end, packet type, operation, path below 32. */
-	uint32_t longer_than;            /* Frames of more bytes than this. */
+	unsigned int from, types, ops,
+		paths; /* Bit per end, packet type, operation, path below 32. */
+	uint32_t longer_than; /* Frames of more bytes than this. */
 	weft_ns since;
-	uint32_t skip, count;            /* Let so many pass first; then hit so many, 0 for all. */
+	uint32_t skip, count; /* Let so many pass first; then hit so many, 0 for all. */
 	enum pair_fate fate;
-	uint32_t seen, hits;             /* Written by the wire. */
+	uint32_t seen, hits; /* Written by the wire. */
 };
 
-#define PAIR_BIT(n)    (1u << (n))
-#define PAIR_T(name)   (1u << WEFT_PKT_##name)
-#define PAIR_O(name)   (1u << WEFT_WIRE_##name)
+#define PAIR_BIT(n)  (1u << (n))
+#define PAIR_T(name) (1u << WEFT_PKT_##name)
+#define PAIR_O(name) (1u << WEFT_WIRE_##name)
 
 struct pair_wr {
 	struct weft_srd_wr wr;
@@ -67,12 +73,12 @@ struct pair_wr {
 	enum weft_srd_status status;
 	weft_ns posted_at, done_at;
 	uint32_t read_got;
-	bool orphan;                     /* Its engine was restarted: nobody will complete it. */
+	bool orphan; /* Its engine was restarted: nobody will complete it. */
 };
 
 struct pair_recv {
-	struct weft_srd_msg_info info;   /* Without gid. */
-	uint8_t *have;                   /* One per byte placed; owns, until the end. */
+	struct weft_srd_msg_info info; /* Without gid. */
+	uint8_t *have; /* One per byte placed; owns, until the end. */
 	uint32_t placed;
 	bool done, released;
 	weft_ns claimed_at, ended_at;
@@ -85,20 +91,20 @@ struct pair_end {
 	unsigned int id;
 	struct weft_srd_cfg cfg;
 	struct weft_srd *srd;
-	uint32_t peer[PAIR_ENDS_MAX];    /* Handles of the others. */
-	uint8_t *mem;                    /* Registered memory: pattern of this end, until written. */
+	uint32_t peer[PAIR_ENDS_MAX]; /* Handles of the others. */
+	uint8_t *mem; /* Registered memory: pattern of this end, until written. */
 	bool in_post;
 
 	/* What this owner answers. 0 for the normal thing. */
-	uint32_t recvs;                  /* Receives posted; UINT32_MAX without end. */
-	uint32_t recv_len;               /* Of each of them. */
-	uint16_t dry_qpn, bad_qpn;       /* QP without receives; QP that does not exist. */
+	uint32_t recvs; /* Receives posted; UINT32_MAX without end. */
+	uint32_t recv_len; /* Of each of them. */
+	uint16_t dry_qpn, bad_qpn; /* QP without receives; QP that does not exist. */
 	enum weft_srd_status claim_status, write_status, read_status, place_status;
-	uint32_t read_checks_left;       /* read_status counts after so many more checks. */
+	uint32_t read_checks_left; /* read_status counts after so many more checks. */
 
 	struct pair_wr wr[PAIR_WRS_MAX];
 	uint32_t wrs, done, failed;
-	struct pair_recv *recv;          /* owns */
+	struct pair_recv *recv; /* owns */
 	uint32_t recv_n, recv_cap, recv_done, recv_released;
 	uint64_t write_bytes;
 	uint32_t claims_refused;
@@ -114,15 +120,15 @@ struct pair {
 	weft_ns now;
 	unsigned int ends;
 	struct pair_end end[PAIR_ENDS_MAX];
-	weft_ns delay;                   /* One way. */
-	uint64_t port_bps;               /* Speed at which packets reach each end; 0: at once. */
+	weft_ns delay; /* One way. */
+	uint64_t port_bps; /* Speed at which packets reach each end; 0: at once. */
 	weft_ns port_free[PAIR_ENDS_MAX];
 	struct pair_rule rule[PAIR_RULES];
 	uint32_t rules;
 	enum pair_fate (*hook)(struct pair *p, struct pair_pkt *pkt);
 	void *hook_arg;
-	bool offline;                    /* Nothing is drained: packets stay in the engines. */
-	struct pair_pkt **log;           /* Every packet sent; owns. */
+	bool offline; /* Nothing is drained: packets stay in the engines. */
+	struct pair_pkt **log; /* Every packet sent; owns. */
 	uint32_t logged, log_cap;
 	struct pair_flight *flight, *flight_tail;
 };
@@ -161,8 +167,8 @@ void pair_release(struct pair *p);
 /* Any bytes, now; an end that does not read them drops them. */
 void pair_inject(struct pair *p, unsigned int to, const uint8_t *frame, uint32_t len);
 /* A sealed packet with this header; its length is filled in. `payload` goes behind a DATA head. */
-void pair_forge(struct pair *p, unsigned int to, struct weft_hdr hdr, const void *body, uint32_t body_len,
-		const void *payload, uint32_t payload_len);
+void pair_forge(struct pair *p, unsigned int to, struct weft_hdr hdr, const void *body,
+		uint32_t body_len, const void *payload, uint32_t payload_len);
 /* The same with a DATA operation. */
 void pair_forge_data(struct pair *p, unsigned int to, struct weft_hdr hdr, const struct weft_op *op,
 		     const void *payload, uint32_t len);

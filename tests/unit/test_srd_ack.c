@@ -10,14 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACKS_OF_B (struct pair_rule){ .from = PAIR_BIT(PAIR_B), .types = PAIR_T(ACK) }
+#define ACKS_OF_B                                              \
+	(struct pair_rule)                                     \
+	{                                                      \
+		.from = PAIR_BIT(PAIR_B), .types = PAIR_T(ACK) \
+	}
 
 /* B receives what the test forges in A's name; A is deaf and says nothing. */
 struct rig {
 	struct pair *p;
-	struct weft_ctx *ctx;            /* B's, for A. */
+	struct weft_ctx *ctx; /* B's, for A. */
 	uint64_t base;
-	uint32_t acks;                   /* Sent by B before. */
+	uint32_t acks; /* Sent by B before. */
 };
 
 static void open_rig(struct rig *r, pair_tune *tune)
@@ -45,7 +49,9 @@ struct sent {
 
 static void send(struct rig *r, struct sent s)
 {
-	struct weft_op op = { .op = WEFT_WIRE_SEND, .msg_len = s.len, .key = PAIR_QKEY, .imm = 9, .dst_qpn = 2 };
+	struct weft_op op = {
+		.op = WEFT_WIRE_SEND, .msg_len = s.len, .key = PAIR_QKEY, .imm = 9, .dst_qpn = 2
+	};
 	struct weft_hdr hdr = pair_hdr(r->p, PAIR_A, PAIR_B, WEFT_PKT_DATA);
 	uint32_t len = WEFT_SRD_DATA_HEAD + s.len;
 	uint8_t *frame = malloc(len);
@@ -220,7 +226,9 @@ static void weft_ack_next_packet__words(void **state)
 		for (uint32_t i = 0; i < 50; i++) {
 			uint32_t at = weft_prng_below(&rnd, span);
 
-			send(&r, (struct sent){ .psn = r.base + at, .len = 1, .flags = WEFT_PKT_F_ACKREQ });
+			send(&r, (struct sent){ .psn = r.base + at,
+						.len = 1,
+						.flags = WEFT_PKT_F_ACKREQ });
 			got[at] = true;
 			check_words(&r, got, WEFT_SPAN);
 		}
@@ -278,11 +286,13 @@ static void weft_ack_next_packet__echoes_overflow(void **state)
 	for (uint32_t i = 0; i < 20; i++)
 		send(&r, (struct sent){ .psn = r.base + i, .len = 1, .ev = (uint16_t)(i % 16) });
 	pair_run(r.p, WEFT_MS(10));
-	send(&r, (struct sent){ .psn = r.base + 20, .len = 1, .ev = 15, .flags = WEFT_PKT_F_ACKREQ });
+	send(&r,
+	     (struct sent){ .psn = r.base + 20, .len = 1, .ev = 15, .flags = WEFT_PKT_F_ACKREQ });
 	ack = last_ack(&r);
 	assert_int_equal(ack->echoes, WEFT_PROTO_ECHOES);
 	for (uint32_t i = 0; i < WEFT_PROTO_ECHOES; i++)
-		assert_int_equal(ack->echo[i].ev, (20 - (WEFT_PROTO_ECHOES - 1) + i) % 16 + (i == 7 ? 11 : 0));
+		assert_int_equal(ack->echo[i].ev,
+				 (20 - (WEFT_PROTO_ECHOES - 1) + i) % 16 + (i == 7 ? 11 : 0));
 	assert_int_equal(ack->echo[0].hold, UINT16_MAX);
 	close_rig(&r);
 }
@@ -362,8 +372,10 @@ static void weft_ack_on_packet__any_bits(void **state)
 			for (uint32_t at = 0; at < 200; at++) {
 				if (!weft_prng_chance(&rnd, 60000))
 					continue;
-				ack.word[(base + at - start) / 64] |= (uint64_t)1 << (base + at - start) % 64;
-				ack.words = (uint8_t)WEFT_MAX(ack.words, (base + at - start) / 64 + 1);
+				ack.word[(base + at - start) / 64] |= (uint64_t)1
+								      << (base + at - start) % 64;
+				ack.words =
+					(uint8_t)WEFT_MAX(ack.words, (base + at - start) / 64 + 1);
 				acked[at] = true;
 			}
 			give_ack(p, weft_prng_chance(&rnd, 300000) ? 50 : nr++, &ack);
@@ -423,9 +435,10 @@ static void weft_ack_on_packet__echoes_once(void **state)
 		uint64_t nr;
 		bool used;
 	} rows[] = {
-		{ 1, 1000, true }, { 2, 1000, false }, { 3, 999, true },  { 4, 999, false },  { 5, 937, true },
-		{ 6, 937, false }, { 7, 936, false },  { 8, 1001, true }, { 9, 937, false },  { 10, 938, true },
-		{ 11, 5000, true }, { 12, 1001, false }, { 13, 4999, true }, { 14, 4937, true }, { 15, 4936, false },
+		{ 1, 1000, true },  { 2, 1000, false }, { 3, 999, true },    { 4, 999, false },
+		{ 5, 937, true },   { 6, 937, false },  { 7, 936, false },   { 8, 1001, true },
+		{ 9, 937, false },  { 10, 938, true },  { 11, 5000, true },  { 12, 1001, false },
+		{ 13, 4999, true }, { 14, 4937, true }, { 15, 4936, false },
 	};
 	struct pair *p = pair_open(2, NULL);
 	struct weft_ack ack = { .echoes = 1 };
@@ -482,7 +495,8 @@ static void weft_ack_on_packet__senseless_echoes(void **state)
 	act = pair_active(p, PAIR_A, PAIR_B);
 	ack.cum = act->tx.una;
 	ack.echo[0] = (struct weft_echo){ .tx_ts = weft_ts(p->now - 3000), .ev = 16 };
-	ack.echo[1] = (struct weft_echo){ .tx_ts = weft_ts(p->now - 3000), .ev = 8191, .trimmed = true };
+	ack.echo[1] =
+		(struct weft_echo){ .tx_ts = weft_ts(p->now - 3000), .ev = 8191, .trimmed = true };
 	ack.echo[2] = (struct weft_echo){ .tx_ts = weft_ts(p->now) + 1000, .ev = 3, .probe = true };
 	give_ack(p, 1000, &ack);
 	assert_false(act->tx.rack_valid && weft_ts_after(act->tx.rack_ts, weft_ts(p->now)));
@@ -524,7 +538,8 @@ static void weft_ack__mangled(void **state)
 		p->hook_arg = &rnd;
 		p->end[PAIR_B].recvs = 0;
 		for (int i = 0; i < 60; i++) {
-			pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5), 1 + weft_prng_below(&rnd, 6000));
+			pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5),
+				  1 + weft_prng_below(&rnd, 6000));
 			pair_run(p, weft_prng_below(&rnd, 20000));
 			p->end[PAIR_B].recvs = weft_prng_below(&rnd, 2);
 		}
@@ -547,7 +562,8 @@ static void weft_ack__replayed_backwards(void **state)
 	p->end[PAIR_B].dry_qpn = 7;
 	for (int i = 0; i < 20; i++)
 		pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5), 3000);
-	pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .dst_qpn = 7, .rnr_retry = 3 });
+	pair_post_wr(p, PAIR_A,
+		     (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .dst_qpn = 7, .rnr_retry = 3 });
 	pair_settle(p);
 	for (int i = 0; i < 5; i++)
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 8000);
@@ -594,7 +610,10 @@ static void weft_ack__last_note_is_lost(void **state)
 	(void)state;
 	pair_warm_up(p);
 	p->end[PAIR_B].bad_qpn = 2;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(ACK), .count = 3, .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					 .types = PAIR_T(ACK),
+					 .count = 3,
+					 .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
 	pair_settle(p);
 	pair_expect_idle(p);

@@ -76,8 +76,13 @@ static void weft_cc__cut_by_majority_only(void **state)
 		uint32_t above, all;
 		bool cut;
 	} rows[] = {
-		{ 1, 0, 16, false }, { 2, 1, 16, false },  { 3, 4, 16, false },  { 4, 7, 16, false },
-		{ 5, 8, 16, false }, { 6, 10, 16, true }, { 7, 16, 16, true },
+		{ 1, 0, 16, false },
+		{ 2, 1, 16, false },
+		{ 3, 4, 16, false },
+		{ 4, 7, 16, false },
+		{ 5, 8, 16, false },
+		{ 6, 10, 16, true },
+		{ 7, 16, 16, true },
 		/* Too few to be a majority of anything. */
 		{ 8, 3, 3, false },
 	};
@@ -173,7 +178,8 @@ static void weft_cc__cut_by_losses(void **state)
 		weft_cc_on_sent(r.srd, r.act, rows[i].sent);
 		weft_cc_on_lost(r.srd, r.act, rows[i].lost);
 		end_round(&r, rows[i].acked);
-		if (r.act->cc.cwnd < rows[i].want || r.act->cc.cwnd > rows[i].want + rows[i].want / 50)
+		if (r.act->cc.cwnd < rows[i].want ||
+		    r.act->cc.cwnd > rows[i].want + rows[i].want / 50)
 			fail_msg("row %d: %u", rows[i].id, r.act->cc.cwnd);
 		close_rig(&r);
 	}

@@ -30,7 +30,9 @@ static void post_to_a(struct pair *p, unsigned int senders, uint32_t count, uint
 {
 	for (uint32_t i = 0; i < count; i++)
 		for (unsigned int id = PAIR_B; id <= senders; id++)
-			pair_post_wr(p, id, (struct weft_srd_wr){ .op = WEFT_SRD_WRITE, .len = len, .peer = PAIR_A });
+			pair_post_wr(p, id,
+				     (struct weft_srd_wr){
+					     .op = WEFT_SRD_WRITE, .len = len, .peer = PAIR_A });
 }
 
 static weft_ns last_done(const struct pair *p, unsigned int id)
@@ -102,7 +104,8 @@ static void weft_credit__large_backlogs(void **state)
 		}
 		assert_true(pair_stats(p, PAIR_A)->credit_grants > 10);
 		/* 1 % for heads, 1 % of reserve, and the beginning. */
-		assert_in_range(last, senders * WEFT_US(160), senders * WEFT_US(160) * 106 / 100 + WEFT_US(20));
+		assert_in_range(last, senders * WEFT_US(160),
+				senders * WEFT_US(160) * 106 / 100 + WEFT_US(20));
 		assert_true(first * 110 / 100 >= last);
 		pair_run(p, WEFT_MS(1));
 		for (unsigned int id = PAIR_B; id <= senders; id++)
@@ -180,8 +183,11 @@ static void weft_credit__lost_grants(void **state)
 	for (uint32_t skip = 0; skip < 60; skip += 4) {
 		struct pair *p = open_incast();
 
-		pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(ACK), .skip = skip,
-						 .count = 20, .fate = PAIR_DROP });
+		pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+						 .types = PAIR_T(ACK),
+						 .skip = skip,
+						 .count = 20,
+						 .fate = PAIR_DROP });
 		post_to_a(p, 3, 1, 500000);
 		pair_settle(p);
 		for (unsigned int id = PAIR_B; id <= PAIR_D; id++)
@@ -253,7 +259,8 @@ static void weft_credit_forget__sender_leaves(void **state)
 	pair_run(p, WEFT_US(50));
 	assert_in_range(p->end[PAIR_A].srd->credit.len, 0, 2);
 	pair_restart(p, PAIR_D);
-	pair_post_wr(p, PAIR_D, (struct weft_srd_wr){ .op = WEFT_SRD_WRITE, .len = 1000000, .peer = PAIR_A });
+	pair_post_wr(p, PAIR_D,
+		     (struct weft_srd_wr){ .op = WEFT_SRD_WRITE, .len = 1000000, .peer = PAIR_A });
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_B].failed, 0);
 	pair_run(p, WEFT_MS(1));
@@ -295,7 +302,9 @@ static void weft_credit__incast_of_reads(void **state)
 
 	(void)state;
 	for (unsigned int id = PAIR_B; id <= PAIR_D; id++)
-		pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 1000000, .peer = id });
+		pair_post_wr(
+			p, PAIR_A,
+			(struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 1000000, .peer = id });
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_A].failed, 0);
 	assert_true(pair_stats(p, PAIR_A)->credit_grants > 10);

@@ -11,7 +11,9 @@
 
 static struct weft_srd_wr send_to(unsigned int peer, uint32_t len)
 {
-	return (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = len, .peer = peer, .rnr_retry = 7 };
+	return (struct weft_srd_wr){
+		.op = WEFT_SRD_SEND, .len = len, .peer = peer, .rnr_retry = 7
+	};
 }
 
 /* Death */
@@ -38,7 +40,8 @@ static void weft_ctx_fail__never_answered(void **state)
 /* It answered before: 13. Whatever was to be done with it, sent or not, ends. */
 static void weft_ctx_fail__answered_before(void **state)
 {
-	static const enum weft_srd_op ops[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_READ, WEFT_SRD_WRITE_IMM };
+	static const enum weft_srd_op ops[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_READ,
+						WEFT_SRD_WRITE_IMM };
 	struct pair *p = pair_open(2, NULL);
 	uint64_t c[8];
 	weft_ns start;
@@ -114,7 +117,8 @@ static void weft_ctx_fail__not_before_eight_timeouts(void **state)
 			pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });
 			c = pair_post_wr(p, PAIR_A, send_to(PAIR_B, 10));
 			pair_settle(p);
-			pair_expect(p, PAIR_A, c, warm ? WEFT_SRD_UNRESPONSIVE : WEFT_SRD_UNREACHABLE);
+			pair_expect(p, PAIR_A, c,
+				    warm ? WEFT_SRD_UNRESPONSIVE : WEFT_SRD_UNREACHABLE);
 			/* 100 us doubling: eight of them are 25.5 ms. */
 			assert_true(p->now - start >= WEFT_US(100) * 255);
 			assert_true(p->now - start >= p->end[PAIR_A].cfg.dead_after);
@@ -157,7 +161,8 @@ static void weft_ctx_fail__slow_answer_is_no_death(void **state)
 
 	(void)state;
 	pair_warm_up(p);
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){
+			     .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_DROP });
 	c = pair_post(p, PAIR_A, WEFT_SRD_READ, 1000);
 	/* B gives up on its answer at last, but its ACKs and probes prove that it lives until then. */
 	pair_run(p, WEFT_S(4));
@@ -179,7 +184,8 @@ static void weft_ctx_fail__responder_dies(void **state)
 
 	(void)state;
 	pair_warm_up(p);
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){
+			     .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_DROP });
 	c = pair_post(p, PAIR_A, WEFT_SRD_READ, 1000);
 	pair_run(p, WEFT_US(100));
 	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).inflight_pkts, 0);
@@ -201,7 +207,10 @@ static void weft_ctx_fail__sender_dies(void **state)
 	(void)state;
 	pair_warm_up(p);
 	p->end[PAIR_B].recvs = 1;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA), .skip = 3, .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					 .types = PAIR_T(DATA),
+					 .skip = 3,
+					 .fate = PAIR_DROP });
 	pair_post_wr(p, PAIR_A, send_to(PAIR_B, 8000));
 	pair_run(p, WEFT_US(50));
 	assert_int_equal(p->end[PAIR_B].recvs, 0);
@@ -228,8 +237,9 @@ static void weft_ctx_fail__others_go_on(void **state)
 		alive = pair_post_wr(p, PAIR_A, send_to(PAIR_C, 8000));
 		pair_run(p, WEFT_MS(10));
 		pair_expect(p, PAIR_A, alive, WEFT_SRD_OK);
-		assert_in_range(p->end[PAIR_A].wr[alive].done_at - p->end[PAIR_A].wr[alive].posted_at, 1,
-				WEFT_US(100));
+		assert_in_range(p->end[PAIR_A].wr[alive].done_at -
+					p->end[PAIR_A].wr[alive].posted_at,
+				1, WEFT_US(100));
 	}
 	pair_expect(p, PAIR_A, dead, WEFT_SRD_UNREACHABLE);
 	pair_close(p);
@@ -279,7 +289,8 @@ static void weft_ctx__goes_on_after_idleness(void **state)
 	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
 	assert_int_equal(pair_stats(p, PAIR_A)->contexts_opened, 1);
 	assert_int_equal(pair_stats(p, PAIR_B)->contexts_opened, 1);
-	assert_int_equal(pair_stats(p, PAIR_A)->retrans_pkts + pair_stats(p, PAIR_B)->retrans_pkts, 0);
+	assert_int_equal(pair_stats(p, PAIR_A)->retrans_pkts + pair_stats(p, PAIR_B)->retrans_pkts,
+			 0);
 	assert_int_equal(pair_count(p, (struct pair_rule){ .types = PAIR_T(HELLO) }), 1 + 1);
 	pair_close(p);
 }
@@ -410,7 +421,8 @@ static void weft_ctx_create__eviction(void **state)
 	assert_int_equal(two, one);
 	assert_int_equal(weft_srd_peer_get(srd, &gid[1], &two), 0);
 	weft_srd_peer_put(srd, two);
-	assert_int_equal(weft_srd_peer_get(srd, &gid[2], &one), -ENOMEM); /* One reference is left. */
+	assert_int_equal(weft_srd_peer_get(srd, &gid[2], &one),
+			 -ENOMEM); /* One reference is left. */
 	weft_srd_peer_put(srd, two);
 	assert_int_equal(weft_srd_peer_get(srd, &gid[2], &one), 0);
 	pair_warm_up(p);
@@ -442,7 +454,9 @@ static void weft_ctx_create__many_strangers(void **state)
 static void weft_ctx_create__hellos_of_strangers(void **state)
 {
 	struct pair *p = pair_open(2, tune_few_contexts);
-	struct weft_hello hello = { .dst = p->end[PAIR_A].cfg.gid, .epoch = 5, .version_max = 1, .payload_max = 1024 };
+	struct weft_hello hello = {
+		.dst = p->end[PAIR_A].cfg.gid, .epoch = 5, .version_max = 1, .payload_max = 1024
+	};
 	uint8_t body[WEFT_PROTO_HELLO];
 	uint64_t reset;
 
@@ -452,7 +466,8 @@ static void weft_ctx_create__hellos_of_strangers(void **state)
 	for (unsigned int i = 0; i < 1000; i++) {
 		hello.src = stranger(i);
 		weft_hello_encode(body, &hello);
-		pair_forge(p, PAIR_A, (struct weft_hdr){ .type = WEFT_PKT_HELLO }, body, sizeof(body), NULL, 0);
+		pair_forge(p, PAIR_A, (struct weft_hdr){ .type = WEFT_PKT_HELLO }, body,
+			   sizeof(body), NULL, 0);
 		pair_drain(p);
 	}
 	assert_in_range(p->end[PAIR_A].srd->ctx_len, 1, 2);
@@ -504,7 +519,9 @@ static void weft_ctx__few_packets(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < 30; i++)
-		pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_WRITE, .len = 60000, .peer = 1 + i % 3 });
+		pair_post_wr(p, PAIR_A,
+			     (struct weft_srd_wr){
+				     .op = WEFT_SRD_WRITE, .len = 60000, .peer = 1 + i % 3 });
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_A].failed, 0);
 	pair_expect_idle(p);
@@ -519,12 +536,18 @@ static void weft_ctx__few_packets_and_losses(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 8; i++) {
-		r = pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA), .skip = 17 * i, .count = 3, .fate = PAIR_DROP });
+		r = pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
+						     .skip = 17 * i,
+						     .count = 3,
+						     .fate = PAIR_DROP });
 		assert_non_null(r);
 	}
 	for (unsigned int i = 0; i < 30; i++)
-		pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 8000, .peer = 1 + i % 3,
-							      .rnr_retry = 7 });
+		pair_post_wr(p, PAIR_A,
+			     (struct weft_srd_wr){ .op = WEFT_SRD_SEND,
+						   .len = 8000,
+						   .peer = 1 + i % 3,
+						   .rnr_retry = 7 });
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_A].failed, 0);
 	assert_in_range(p->now, WEFT_S(1), WEFT_S(2));

@@ -9,8 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define A_TO_B (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 10, .peer = PAIR_B, .rnr_retry = 7 }
-#define B_TO_A (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 10, .peer = PAIR_A, .rnr_retry = 7 }
+#define A_TO_B                                                                 \
+	(struct weft_srd_wr)                                                   \
+	{                                                                      \
+		.op = WEFT_SRD_SEND, .len = 10, .peer = PAIR_B, .rnr_retry = 7 \
+	}
+#define B_TO_A                                                                 \
+	(struct weft_srd_wr)                                                   \
+	{                                                                      \
+		.op = WEFT_SRD_SEND, .len = 10, .peer = PAIR_A, .rnr_retry = 7 \
+	}
 
 static uint64_t contexts_reset(const struct pair *p)
 {
@@ -102,7 +110,8 @@ static void weft_hs_on_deadline__hello_backs_off(void **state)
 	assert_int_equal(p->end[PAIR_A].failed, 0);
 	assert_int_equal(pair_count(p, (struct pair_rule){ .types = PAIR_T(HELLO) }), 15);
 	for (uint32_t i = 0; i < 15; i++) {
-		const struct pair_pkt *pkt = pair_find(p, (struct pair_rule){ .types = PAIR_T(HELLO) }, i);
+		const struct pair_pkt *pkt =
+			pair_find(p, (struct pair_rule){ .types = PAIR_T(HELLO) }, i);
 
 		if (i) {
 			weft_ns want = WEFT_MIN(WEFT_US(100) << (i - 1), WEFT_MS(50));
@@ -129,7 +138,9 @@ static void weft_hs__any_packet_lost_or_doubled(void **state)
 			for (uint32_t count = 1; count <= 4; count++) {
 				struct pair *p = pair_open(2, NULL);
 
-				pair_rule(p, (struct pair_rule){ .skip = skip, .count = count, .fate = fates[f] });
+				pair_rule(p, (struct pair_rule){ .skip = skip,
+								 .count = count,
+								 .fate = fates[f] });
 				pair_post_wr(p, PAIR_A, A_TO_B);
 				pair_post_wr(p, PAIR_B, B_TO_A);
 				pair_settle(p);
@@ -150,7 +161,8 @@ static void weft_hs_on_hello__doubled_opens_once(void **state)
 	struct pair *p = pair_open(2, NULL);
 
 	(void)state;
-	pair_rule(p, (struct pair_rule){ .types = PAIR_T(HELLO) | PAIR_T(WELCOME), .fate = PAIR_DUP });
+	pair_rule(p,
+		  (struct pair_rule){ .types = PAIR_T(HELLO) | PAIR_T(WELCOME), .fate = PAIR_DUP });
 	pair_post_wr(p, PAIR_A, A_TO_B);
 	pair_settle(p);
 	pair_run(p, WEFT_MS(1));
@@ -194,7 +206,8 @@ static void weft_hs__crossed_in_every_order(void **state)
 
 		for (unsigned int i = 0; i < 8; i++)
 			if (held >> i & 1)
-				pair_rule(p, (struct pair_rule){ .skip = i, .count = 1, .fate = PAIR_HOLD });
+				pair_rule(p, (struct pair_rule){
+						     .skip = i, .count = 1, .fate = PAIR_HOLD });
 		pair_post_wr(p, PAIR_A, A_TO_B);
 		pair_post_wr(p, PAIR_B, B_TO_A);
 		pair_run(p, WEFT_US(130));
@@ -342,7 +355,8 @@ static void weft_hs_on_hello__restarted_peer_aborts(void **state)
 
 	(void)state;
 	expect_works(p);
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B), .types = PAIR_T(DATA), .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){
+			     .from = PAIR_BIT(PAIR_B), .types = PAIR_T(DATA), .fate = PAIR_DROP });
 	c = pair_post_wr(p, PAIR_B, B_TO_A);
 	pair_run(p, WEFT_US(20));
 	pair_restart(p, PAIR_A);
@@ -471,9 +485,12 @@ static void weft_hs_on_reset__half_sent_is_aborted(void **state)
 	pair_close(p);
 }
 
-static void forge_reset(struct pair *p, uint32_t dst_ctx, uint32_t src_ctx, uint64_t epoch, uint8_t type)
+static void forge_reset(struct pair *p, uint32_t dst_ctx, uint32_t src_ctx, uint64_t epoch,
+			uint8_t type)
 {
-	struct weft_hdr hdr = { .type = type, .dst_ctx = dst_ctx, .src_ctx = src_ctx, .psn = epoch };
+	struct weft_hdr hdr = {
+		.type = type, .dst_ctx = dst_ctx, .src_ctx = src_ctx, .psn = epoch
+	};
 
 	pair_forge(p, PAIR_A, hdr, NULL, 0, NULL, 0);
 }
@@ -510,7 +527,9 @@ static void weft_hs_on_reset__names_the_incarnation(void **state)
 static void weft_hs_queue_reply__names_and_bounds(void **state)
 {
 	struct pair *p = pair_open(2, NULL);
-	struct weft_hdr hdr = { .type = WEFT_PKT_PROBE, .dst_ctx = 77, .dst_epoch = 0x1234, .src_ctx = 5 };
+	struct weft_hdr hdr = {
+		.type = WEFT_PKT_PROBE, .dst_ctx = 77, .dst_epoch = 0x1234, .src_ctx = 5
+	};
 	const struct pair_pkt *pkt;
 
 	(void)state;
@@ -533,7 +552,8 @@ static void weft_hs_queue_reply__names_and_bounds(void **state)
 	pair_close(p);
 }
 
-static void forge_hello(struct pair *p, uint8_t type, const struct weft_hello *hello, uint32_t epoch)
+static void forge_hello(struct pair *p, uint8_t type, const struct weft_hello *hello,
+			uint32_t epoch)
 {
 	struct weft_hdr hdr = { .type = type, .dst_epoch = epoch };
 	uint8_t body[WEFT_PROTO_HELLO];
@@ -546,7 +566,10 @@ static void weft_hs_on_hello__for_another(void **state)
 {
 	struct pair *p = pair_open(2, NULL);
 	struct weft_hello hello = {
-		.src = p->end[PAIR_A].cfg.gid, .dst = p->end[PAIR_A].cfg.gid, .epoch = 1, .version_max = 1,
+		.src = p->end[PAIR_A].cfg.gid,
+		.dst = p->end[PAIR_A].cfg.gid,
+		.epoch = 1,
+		.version_max = 1,
 		.payload_max = 1024,
 	};
 
@@ -566,7 +589,10 @@ static void weft_hs_on_welcome__stale_and_foreign(void **state)
 {
 	struct pair *p = pair_open(2, NULL);
 	struct weft_hello hello = {
-		.src = p->end[PAIR_A].cfg.gid, .dst = p->end[PAIR_B].cfg.gid, .epoch = 99, .version_max = 1,
+		.src = p->end[PAIR_A].cfg.gid,
+		.dst = p->end[PAIR_B].cfg.gid,
+		.epoch = 99,
+		.version_max = 1,
 		.payload_max = 1024,
 	};
 	uint32_t epoch;
@@ -596,7 +622,10 @@ static void weft_hs_on_hello__alone_changes_nothing(void **state)
 {
 	struct pair *p = pair_open(2, NULL);
 	struct weft_hello hello = {
-		.src = p->end[PAIR_A].cfg.gid, .dst = p->end[PAIR_B].cfg.gid, .epoch = 1, .version_max = 1,
+		.src = p->end[PAIR_A].cfg.gid,
+		.dst = p->end[PAIR_B].cfg.gid,
+		.epoch = 1,
+		.version_max = 1,
 		.payload_max = 512,
 	};
 	uint32_t epoch;
@@ -651,12 +680,15 @@ static void weft_srd_close__lost_fins(void **state)
 			struct pair *p = pair_open(2, NULL);
 
 			expect_works(p);
-			pair_rule(p, (struct pair_rule){ .types = PAIR_BIT(type), .count = lost,
-							 .skip = lost ? 0 : 100, .fate = PAIR_DROP });
+			pair_rule(p, (struct pair_rule){ .types = PAIR_BIT(type),
+							 .count = lost,
+							 .skip = lost ? 0 : 100,
+							 .fate = PAIR_DROP });
 			weft_srd_close(p->end[PAIR_A].srd, p->now);
 			pair_run(p, WEFT_MS(40));
 			assert_true(weft_srd_is_closed(p->end[PAIR_A].srd));
-			assert_int_equal(pair_count(p, (struct pair_rule){ .types = PAIR_T(FIN) }), lost + 1);
+			assert_int_equal(pair_count(p, (struct pair_rule){ .types = PAIR_T(FIN) }),
+					 lost + 1);
 			assert_int_equal(pair_ctx(p, PAIR_B, PAIR_A)->state, WEFT_CTX_CLOSED);
 			pair_expect_idle(p);
 			pair_close(p);

@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DATA_OF_A (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) }
+#define DATA_OF_A                                               \
+	(struct pair_rule)                                      \
+	{                                                       \
+		.from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) \
+	}
 
 static void tune_one_path(struct weft_srd_cfg *cfg, unsigned int id)
 {
@@ -22,7 +26,8 @@ static const struct pair_pkt *again(const struct pair *p, uint64_t psn, uint32_t
 	for (uint32_t i = 0; i < p->logged; i++) {
 		const struct pair_pkt *pkt = p->log[i];
 
-		if (pkt->from == PAIR_A && pkt->hdr.type == WEFT_PKT_DATA && pkt->hdr.psn == psn && !nth--)
+		if (pkt->from == PAIR_A && pkt->hdr.type == WEFT_PKT_DATA && pkt->hdr.psn == psn &&
+		    !nth--)
 			return pkt;
 	}
 	return NULL;
@@ -39,7 +44,10 @@ static weft_ns lose_one_of_ten(pair_tune *tune, uint32_t which, struct weft_srd_
 
 	pair_warm_up(p);
 	psn = pair_ctx(p, PAIR_B, PAIR_A)->rx_cum + which;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA), .skip = which, .count = 1,
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					 .types = PAIR_T(DATA),
+					 .skip = which,
+					 .count = 1,
 					 .fate = PAIR_DROP });
 	for (int i = 0; i < 10; i++) {
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 1000);
@@ -182,7 +190,10 @@ static void weft_loss_on_spurious__more_patience(void **state)
 	pair_warm_up(p);
 	act = pair_active(p, PAIR_A, PAIR_B);
 	assert_int_equal(act->reo_mult, 1);
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B), .types = PAIR_T(ACK), .count = 2, .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B),
+					 .types = PAIR_T(ACK),
+					 .count = 2,
+					 .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 100);
 	pair_settle(p);
 	pair_run(p, WEFT_US(100));
@@ -241,7 +252,8 @@ static void weft_loss_scan__late_is_not_lost(void **state)
  * that was not lost. */
 static enum pair_fate one_percent(struct pair *p, struct pair_pkt *pkt)
 {
-	return pkt->hdr.type == WEFT_PKT_DATA && weft_prng_chance(p->hook_arg, 10000) ? PAIR_DROP : PAIR_PASS;
+	return pkt->hdr.type == WEFT_PKT_DATA && weft_prng_chance(p->hook_arg, 10000) ? PAIR_DROP
+										      : PAIR_PASS;
 }
 
 static void weft_loss__one_percent(void **state)
@@ -292,7 +304,8 @@ static void expect_other_paths(const struct pair *p, unsigned int from)
 		base = WEFT_MIN(base, pkt->hdr.psn);
 		assert_in_range(pkt->hdr.psn - base, 0, 65535);
 		if (last[pkt->hdr.psn - base] == pkt->path)
-			fail_msg("psn +%u twice on path %u", (unsigned int)(pkt->hdr.psn - base), pkt->path);
+			fail_msg("psn +%u twice on path %u", (unsigned int)(pkt->hdr.psn - base),
+				 pkt->path);
 		last[pkt->hdr.psn - base] = pkt->path;
 	}
 	free(last);
@@ -310,7 +323,8 @@ static void weft_loss__never_the_same_path_again(void **state)
 		p->hook_arg = &rnd;
 		for (int i = 0; i < 20; i++) {
 			pair_post(p, PAIR_A, WEFT_SRD_WRITE, 40000);
-			pair_post_wr(p, PAIR_B, (struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 20000 });
+			pair_post_wr(p, PAIR_B,
+				     (struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 20000 });
 		}
 		pair_settle(p);
 		assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
@@ -343,7 +357,9 @@ static void check_shrink(weft_ns since, unsigned int from)
 	pair_rule(p, (struct pair_rule){ .from = from, .longer_than = 1000, .fate = PAIR_DROP });
 	for (int i = 0; i < 8; i++) {
 		pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5), 8928);
-		pair_post_wr(p, PAIR_B, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 8928, .rnr_retry = 7 });
+		pair_post_wr(
+			p, PAIR_B,
+			(struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 8928, .rnr_retry = 7 });
 	}
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);

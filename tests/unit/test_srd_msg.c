@@ -16,7 +16,8 @@ static struct weft_srd_wr wr_of(enum weft_srd_op op, uint32_t len)
 
 static uint32_t data_packets(const struct pair *p, unsigned int from, unsigned int ops)
 {
-	return pair_count(p, (struct pair_rule){ .from = PAIR_BIT(from), .types = PAIR_T(DATA), .ops = ops });
+	return pair_count(
+		p, (struct pair_rule){ .from = PAIR_BIT(from), .types = PAIR_T(DATA), .ops = ops });
 }
 
 /* How requests end */
@@ -168,7 +169,8 @@ static void weft_msg_on_resolved__senseless_code(void **state)
 		c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 10));
 		pair_drain(p);
 		ack.cum = pair_ctx(p, PAIR_B, PAIR_A)->rx_cum + 1;
-		ack.drop[0] = (struct weft_drop_entry){ .psn = (uint32_t)ack.cum - 1, .code = codes[i] };
+		ack.drop[0] =
+			(struct weft_drop_entry){ .psn = (uint32_t)ack.cum - 1, .code = codes[i] };
 		hdr = pair_hdr(p, PAIR_B, PAIR_A, WEFT_PKT_ACK);
 		hdr.psn = 1000;
 		pair_forge(p, PAIR_A, hdr, body, weft_ack_encode(body, &ack), NULL, 0);
@@ -191,7 +193,9 @@ static void find_attempts(const struct pair *p, struct attempts *a)
 
 	a->n = 0;
 	for (uint32_t i = 0; a->n < WEFT_ARRAY_SIZE(a->sent); i++) {
-		pkt = pair_find(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) }, i);
+		pkt = pair_find(
+			p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) },
+			i);
 		if (!pkt)
 			break;
 		a->sent[a->n] = pkt->sent;
@@ -299,7 +303,8 @@ static void weft_msg__rnr_disturbs_nobody(void **state)
 		pair_run(p, WEFT_MS(1));
 		took[dry] = 0;
 		for (int i = 0; i < 50; i++) {
-			uint64_t c = pair_post_wr(p, PAIR_A, wr_of(i % 2 ? WEFT_SRD_SEND : WEFT_SRD_WRITE, 900));
+			uint64_t c = pair_post_wr(
+				p, PAIR_A, wr_of(i % 2 ? WEFT_SRD_SEND : WEFT_SRD_WRITE, 900));
 			weft_ns start = p->now;
 
 			while (!p->end[PAIR_A].wr[c].done && p->now < start + WEFT_MS(10))
@@ -479,7 +484,8 @@ static void weft_msg__rnr_with_losses(void **state)
 		pair_rule(p, (struct pair_rule){ .skip = skip + 5, .count = 1, .fate = PAIR_DUP });
 		p->end[PAIR_B].recvs = 0;
 		for (int i = 0; i < 4; i++)
-			pair_post_wr(p, PAIR_A, wr_of(i % 2 ? WEFT_SRD_WRITE_IMM : WEFT_SRD_SEND, 3000));
+			pair_post_wr(p, PAIR_A,
+				     wr_of(i % 2 ? WEFT_SRD_WRITE_IMM : WEFT_SRD_SEND, 3000));
 		pair_run(p, WEFT_US(300));
 		p->end[PAIR_B].recvs = 4;
 		pair_settle(p);
@@ -566,8 +572,11 @@ static void weft_msg_fail__cancel_releases(void **state)
 		pair_warm_up(p);
 		for (uint32_t i = 0; i < 8; i++)
 			if (lost >> i & 1)
-				pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA),
-								 .skip = i, .count = 1, .fate = PAIR_DROP });
+				pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+								 .types = PAIR_T(DATA),
+								 .skip = i,
+								 .count = 1,
+								 .fate = PAIR_DROP });
 		c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 8000));
 		pair_run(p, WEFT_US(8));
 		gone(p, PAIR_A, 1);
@@ -592,7 +601,10 @@ static void weft_msg_fail__cancel_is_last(void **state)
 	(void)state;
 	pair_warm_up(p);
 	n = p->logged;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA), .skip = 2, .count = 4,
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					 .types = PAIR_T(DATA),
+					 .skip = 2,
+					 .count = 4,
 					 .fate = PAIR_DROP });
 	pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 8000));
 	pair_run(p, WEFT_US(8));
@@ -660,7 +672,10 @@ static void weft_srd_on_qp_gone__number_is_reused(void **state)
 	(void)state;
 	pair_warm_up(p);
 	for (int i = 0; i < 60; i++) {
-		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA), .skip = 1 + i % 7, .count = 3, .fate = PAIR_DROP });
+		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
+						 .skip = 1 + i % 7,
+						 .count = 3,
+						 .fate = PAIR_DROP });
 		pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 8000));
 		pair_run(p, WEFT_US(i));
 		gone(p, PAIR_A, 1);
@@ -670,7 +685,8 @@ static void weft_srd_on_qp_gone__number_is_reused(void **state)
 		pair_heal(p);
 	}
 	pair_expect_idle(p);
-	assert_int_equal(p->end[PAIR_B].recv_done + p->end[PAIR_B].recv_released, p->end[PAIR_B].recv_n);
+	assert_int_equal(p->end[PAIR_B].recv_done + p->end[PAIR_B].recv_released,
+			 p->end[PAIR_B].recv_n);
 	pair_close(p);
 }
 
@@ -832,7 +848,8 @@ static void weft_msg__read_answer_before_ack(void **state)
 
 	(void)state;
 	pair_warm_up(p);
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B), .types = PAIR_T(ACK), .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){
+			     .from = PAIR_BIT(PAIR_B), .types = PAIR_T(ACK), .fate = PAIR_DROP });
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 3000));
 	pair_run(p, WEFT_US(40));
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
@@ -852,7 +869,8 @@ static void weft_msg__read_late_answer(void **state)
 
 	(void)state;
 	pair_warm_up(p);
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_HOLD });
+	pair_rule(p, (struct pair_rule){
+			     .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_HOLD });
 	pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 3000));
 	pair_run(p, WEFT_US(60));
 	gone(p, PAIR_A, 1);
@@ -917,7 +935,9 @@ static void weft_msg_alloc__ids_differ(void **state)
 
 		pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 10));
 		pair_settle(p);
-		pkt = pair_find(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) }, i + 1);
+		pkt = pair_find(
+			p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) },
+			i + 1);
 		assert_non_null(pkt);
 		seen[i] = pkt->op.msg_id;
 		for (uint32_t k = 0; k < i; k++)

@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DATA_OF_A (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) }
+#define DATA_OF_A                                               \
+	(struct pair_rule)                                      \
+	{                                                       \
+		.from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) \
+	}
 
 static uint32_t paths;
 static enum weft_srd_lb lb;
@@ -53,7 +57,8 @@ static void count_paths(const struct pair *p, weft_ns since, uint32_t *used_out)
 {
 	memset(used_out, 0, WEFT_SRD_PATHS_MAX * sizeof(*used_out));
 	for (uint32_t i = 0; i < p->logged; i++)
-		if (p->log[i]->from == PAIR_A && p->log[i]->hdr.type == WEFT_PKT_DATA && p->log[i]->sent >= since)
+		if (p->log[i]->from == PAIR_A && p->log[i]->hdr.type == WEFT_PKT_DATA &&
+		    p->log[i]->sent >= since)
 			used_out[p->log[i]->path]++;
 }
 
@@ -122,7 +127,8 @@ static void weft_path_pick__avoids(void **state)
 			for (int k = 0; k < 500; k++) {
 				uint16_t avoid = (uint16_t)(k % 16);
 
-				assert_int_not_equal(weft_path_pick(srd_of(p), act_of(p), 1000, avoid), avoid);
+				assert_int_not_equal(
+					weft_path_pick(srd_of(p), act_of(p), 1000, avoid), avoid);
 			}
 			pair_close(p);
 		}
@@ -354,12 +360,14 @@ static void weft_path__dead_and_back(void **state)
 		pair_post(p, PAIR_A, WEFT_SRD_WRITE, 200000);
 	pair_run(p, WEFT_US(200));
 	died = p->now;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .paths = PAIR_BIT(5), .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){
+			     .from = PAIR_BIT(PAIR_A), .paths = PAIR_BIT(5), .fate = PAIR_DROP });
 	pair_run(p, WEFT_US(500));
 	for (uint32_t i = 0; i < p->logged; i++) {
 		const struct pair_pkt *pkt = p->log[i];
 
-		if (pkt->from != PAIR_A || pkt->path != 5 || pkt->sent < died || pkt->hdr.type != WEFT_PKT_DATA)
+		if (pkt->from != PAIR_A || pkt->path != 5 || pkt->sent < died ||
+		    pkt->hdr.type != WEFT_PKT_DATA)
 			continue;
 		lost++;
 		assert_in_range(pkt->sent - died, 0, WEFT_US(60));
@@ -415,7 +423,8 @@ static void weft_path__half_are_dead(void **state)
 	weft_ns start;
 
 	(void)state;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .paths = 0xff00, .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){
+			     .from = PAIR_BIT(PAIR_A), .paths = 0xff00, .fate = PAIR_DROP });
 	for (int i = 0; i < 50; i++)
 		pair_post(p, PAIR_A, WEFT_SRD_WRITE, 100000);
 	pair_run(p, WEFT_MS(1));
@@ -434,8 +443,10 @@ static void weft_path__only_one_lives(void **state)
 	struct pair *p = open_with(32, WEFT_SRD_LB_MIXED, 0);
 
 	(void)state;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) | PAIR_T(PROBE),
-					 .paths = ~PAIR_BIT(13), .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					 .types = PAIR_T(DATA) | PAIR_T(PROBE),
+					 .paths = ~PAIR_BIT(13),
+					 .fate = PAIR_DROP });
 	for (int i = 0; i < 10; i++)
 		pair_post(p, PAIR_A, WEFT_SRD_WRITE, 20000);
 	pair_settle(p);
@@ -475,13 +486,16 @@ static void weft_path_next_probe__seldom(void **state)
 	struct pair *p = open_with(16, WEFT_SRD_LB_MIXED, 0);
 
 	(void)state;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) | PAIR_T(PROBE),
-					 .paths = 0x000f, .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					 .types = PAIR_T(DATA) | PAIR_T(PROBE),
+					 .paths = 0x000f,
+					 .fate = PAIR_DROP });
 	for (int i = 0; i < 60; i++)
 		pair_post(p, PAIR_A, WEFT_SRD_WRITE, 200000);
 	pair_settle(p);
 	assert_true(pair_stats(p, PAIR_A)->path_probes >= 4);
-	assert_in_range(pair_stats(p, PAIR_A)->path_probes, 4, pair_stats(p, PAIR_A)->data_tx_pkts / 100 + 8);
+	assert_in_range(pair_stats(p, PAIR_A)->path_probes, 4,
+			pair_stats(p, PAIR_A)->data_tx_pkts / 100 + 8);
 	/* Nothing to send: no probes. */
 	pair_run(p, WEFT_MS(1));
 	{

@@ -33,8 +33,9 @@ static struct weft_hdr a_header(void)
 static void weft_hdr_encode__bytes_in_order(void **state)
 {
 	static const uint8_t want[32] = {
-		0x14, 0x05, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09, 0x0a, 0x0b, 0x0c, 0x0d, 0x0e,
-		0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e,
+		0x14, 0x05, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, 0x09,
+		0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14,
+		0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e,
 	};
 	struct weft_hdr hdr = a_header();
 	uint8_t p[WEFT_PROTO_HDR];
@@ -50,9 +51,10 @@ static void weft_hdr_encode__bytes_in_order(void **state)
 
 static bool is_same_hdr(const struct weft_hdr *a, const struct weft_hdr *b)
 {
-	return a->type == b->type && a->flags == b->flags && a->ev == b->ev && a->dst_ctx == b->dst_ctx &&
-	       a->dst_epoch == b->dst_epoch && a->src_ctx == b->src_ctx && a->psn == b->psn &&
-	       a->tx_ts == b->tx_ts && a->pull == b->pull && a->len == b->len;
+	return a->type == b->type && a->flags == b->flags && a->ev == b->ev &&
+	       a->dst_ctx == b->dst_ctx && a->dst_epoch == b->dst_epoch &&
+	       a->src_ctx == b->src_ctx && a->psn == b->psn && a->tx_ts == b->tx_ts &&
+	       a->pull == b->pull && a->len == b->len;
 }
 
 static void weft_hdr__round_trip(void **state)
@@ -234,9 +236,9 @@ static void weft_hello_decode__table(void **state)
 		{ 2, 39, 1, 1, 8928, -EBADMSG },
 		{ 3, 41, 1, 1, 8928, -EBADMSG },
 		{ 4, 0, 1, 1, 8928, -EBADMSG },
-		{ 5, 40, 0, 1, 8928, -EBADMSG },         /* No epoch is 0. */
+		{ 5, 40, 0, 1, 8928, -EBADMSG }, /* No epoch is 0. */
 		{ 6, 40, 1, 0, 8928, -EBADMSG },
-		{ 7, 40, 1, 2, 8928, 0 },                /* Can do more; speaks ours too. */
+		{ 7, 40, 1, 2, 8928, 0 }, /* Can do more; speaks ours too. */
 		{ 8, 40, 1, 255, 8928, 0 },
 		{ 9, 40, 1, 1, 511, -EBADMSG },
 		{ 10, 40, 1, 1, 512, 0 },
@@ -344,7 +346,9 @@ static void weft_ack__round_trip(void **state)
 
 static void weft_ack_encode__fullest_fits_a_head(void **state)
 {
-	struct weft_ack ack = { .words = WEFT_PROTO_WORDS, .echoes = WEFT_PROTO_ECHOES, .drops = WEFT_PROTO_DROPS };
+	struct weft_ack ack = { .words = WEFT_PROTO_WORDS,
+				.echoes = WEFT_PROTO_ECHOES,
+				.drops = WEFT_PROTO_DROPS };
 	uint8_t p[WEFT_SRD_HEAD_MAX];
 
 	(void)state;
@@ -366,7 +370,8 @@ static void weft_ack_decode__any_wrong_length(void **state)
 		random_ack(&rnd, &ack);
 		right = weft_ack_encode(p, &ack);
 		for (uint32_t len = 0; len < sizeof(p); len++)
-			assert_int_equal(weft_ack_decode(p, len, &got), len == right ? 0 : -EBADMSG);
+			assert_int_equal(weft_ack_decode(p, len, &got),
+					 len == right ? 0 : -EBADMSG);
 	}
 }
 
@@ -387,8 +392,11 @@ static void weft_ack_decode__counts(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
-		uint32_t len = WEFT_PROTO_ACK + 8u * rows[i].words + 10u * rows[i].echoes + 5u * rows[i].drops;
-		uint8_t p[8192] = { [20] = rows[i].words, [21] = rows[i].echoes, [22] = rows[i].drops };
+		uint32_t len = WEFT_PROTO_ACK + 8u * rows[i].words + 10u * rows[i].echoes +
+			       5u * rows[i].drops;
+		uint8_t p[8192] = {
+			[20] = rows[i].words, [21] = rows[i].echoes, [22] = rows[i].drops
+		};
 		struct weft_ack got;
 
 		if (weft_ack_decode(p, len, &got) != rows[i].rc)

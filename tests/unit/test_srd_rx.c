@@ -10,9 +10,9 @@
 
 struct rig {
 	struct pair *p;
-	struct weft_ctx *ctx;            /* B's, for A. */
-	uint64_t base;                   /* Next PSN that B has not seen. */
-	uint64_t una;                    /* What A's probes say about its oldest open PSN. */
+	struct weft_ctx *ctx; /* B's, for A. */
+	uint64_t base; /* Next PSN that B has not seen. */
+	uint64_t una; /* What A's probes say about its oldest open PSN. */
 };
 
 static void open_rig(struct rig *r, pair_tune *tune)
@@ -55,16 +55,29 @@ static void send_psn(struct rig *r, uint64_t psn, const struct weft_op *op, uint
 static struct weft_op send_op(uint32_t id, uint32_t msg_len, uint32_t off)
 {
 	return (struct weft_op){
-		.op = WEFT_WIRE_SEND, .msg_id = id, .msg_len = msg_len, .off = off, .src_qpn = 1, .dst_qpn = 2,
-		.key = PAIR_QKEY, .imm = id,
+		.op = WEFT_WIRE_SEND,
+		.msg_id = id,
+		.msg_len = msg_len,
+		.off = off,
+		.src_qpn = 1,
+		.dst_qpn = 2,
+		.key = PAIR_QKEY,
+		.imm = id,
 	};
 }
 
 static struct weft_op write_op(uint8_t op, uint32_t id, uint32_t msg_len, uint32_t off)
 {
 	return (struct weft_op){
-		.op = op, .msg_id = id, .msg_len = msg_len, .off = off, .src_qpn = 1, .dst_qpn = 2,
-		.key = PAIR_RKEY, .imm = id, .addr = PAIR_BASE,
+		.op = op,
+		.msg_id = id,
+		.msg_len = msg_len,
+		.off = off,
+		.src_qpn = 1,
+		.dst_qpn = 2,
+		.key = PAIR_RKEY,
+		.imm = id,
+		.addr = PAIR_BASE,
 	};
 }
 
@@ -184,7 +197,9 @@ static void weft_rx_on_data__window_edge(void **state)
 /* The last PSNs of all: arithmetic on them must not go round. */
 static void weft_rx_on_data__psn_at_the_end_of_numbers(void **state)
 {
-	static const uint64_t psns[] = { UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - 959, UINT64_MAX - 1024, 0, 1 };
+	static const uint64_t psns[] = {
+		UINT64_MAX, UINT64_MAX - 1, UINT64_MAX - 959, UINT64_MAX - 1024, 0, 1
+	};
 	struct rig r;
 
 	(void)state;
@@ -216,7 +231,7 @@ static void weft_rx_on_data__bounds(void **state)
 		{ 5, WEFT_WIRE_SEND, 100, UINT32_MAX, 10, 0 },
 		{ 6, WEFT_WIRE_SEND, 8929, 0, 100, 0 },
 		{ 7, WEFT_WIRE_SEND, UINT32_MAX, 0, 100, 0 },
-		{ 8, WEFT_WIRE_SEND, 2000, 0, 0, 0 },      /* A part without bytes. */
+		{ 8, WEFT_WIRE_SEND, 2000, 0, 0, 0 }, /* A part without bytes. */
 		{ 9, WEFT_WIRE_SEND_IMM, 2000, 2000, 0, 0 },
 		{ 10, WEFT_WIRE_WRITE, 100, 50, 51, PAIR_BASE },
 		{ 11, WEFT_WIRE_WRITE, 100, 101, 0, PAIR_BASE },
@@ -276,12 +291,44 @@ static void weft_rx_on_data__parts_disagree(void **state)
 		struct weft_op second;
 		uint32_t len;
 	} rows[] = {
-		{ 1, { .op = WEFT_WIRE_SEND, .msg_len = 2001, .off = 1000, .src_qpn = 1, .dst_qpn = 2 }, 1000 },
-		{ 2, { .op = WEFT_WIRE_SEND, .msg_len = 1999, .off = 1000, .src_qpn = 1, .dst_qpn = 2 }, 999 },
-		{ 3, { .op = WEFT_WIRE_SEND_IMM, .msg_len = 2000, .off = 1000, .src_qpn = 1, .dst_qpn = 2 }, 1000 },
-		{ 4, { .op = WEFT_WIRE_SEND, .msg_len = 2000, .off = 1000, .src_qpn = 3, .dst_qpn = 2 }, 1000 },
-		{ 5, { .op = WEFT_WIRE_SEND, .msg_len = 2000, .off = 1000, .src_qpn = 1, .dst_qpn = 3 }, 1000 },
-		{ 6, { .op = WEFT_WIRE_SEND, .msg_len = 2000, .off = 976, .src_qpn = 1, .dst_qpn = 2 }, 1024 },
+		{ 1,
+		  { .op = WEFT_WIRE_SEND,
+		    .msg_len = 2001,
+		    .off = 1000,
+		    .src_qpn = 1,
+		    .dst_qpn = 2 },
+		  1000 },
+		{ 2,
+		  { .op = WEFT_WIRE_SEND,
+		    .msg_len = 1999,
+		    .off = 1000,
+		    .src_qpn = 1,
+		    .dst_qpn = 2 },
+		  999 },
+		{ 3,
+		  { .op = WEFT_WIRE_SEND_IMM,
+		    .msg_len = 2000,
+		    .off = 1000,
+		    .src_qpn = 1,
+		    .dst_qpn = 2 },
+		  1000 },
+		{ 4,
+		  { .op = WEFT_WIRE_SEND,
+		    .msg_len = 2000,
+		    .off = 1000,
+		    .src_qpn = 3,
+		    .dst_qpn = 2 },
+		  1000 },
+		{ 5,
+		  { .op = WEFT_WIRE_SEND,
+		    .msg_len = 2000,
+		    .off = 1000,
+		    .src_qpn = 1,
+		    .dst_qpn = 3 },
+		  1000 },
+		{ 6,
+		  { .op = WEFT_WIRE_SEND, .msg_len = 2000, .off = 976, .src_qpn = 1, .dst_qpn = 2 },
+		  1024 },
 	};
 	struct rig r;
 
@@ -309,7 +356,10 @@ static void weft_rx_on_data__parts_disagree(void **state)
 static void weft_rx__first_packet_claims(void **state)
 {
 	static const uint32_t orders[][4] = {
-		{ 0, 1, 2, 3 }, { 3, 2, 1, 0 }, { 2, 0, 3, 1 }, { 1, 3, 0, 2 },
+		{ 0, 1, 2, 3 },
+		{ 3, 2, 1, 0 },
+		{ 2, 0, 3, 1 },
+		{ 1, 3, 0, 2 },
 	};
 	struct rig r;
 
@@ -336,8 +386,12 @@ static void weft_rx__same_id_from_two_peers(void **state)
 	(void)state;
 	p->end[PAIR_B].cfg.rx_msgs_max = 64;
 	for (int i = 0; i < 10; i++) {
-		pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 5000, .peer = PAIR_B });
-		pair_post_wr(p, PAIR_C, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 5000, .peer = PAIR_B });
+		pair_post_wr(
+			p, PAIR_A,
+			(struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 5000, .peer = PAIR_B });
+		pair_post_wr(
+			p, PAIR_C,
+			(struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 5000, .peer = PAIR_B });
 	}
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_B].recv_done, 20);
@@ -348,7 +402,8 @@ static void weft_rx__same_id_from_two_peers(void **state)
 static void weft_rx__cancel_gives_the_receive_back(void **state)
 {
 	struct rig r;
-	struct weft_op op = send_op(7, 2000, 0), cancel = { .op = WEFT_WIRE_CANCEL, .msg_id = 7, .msg_len = 2000 };
+	struct weft_op op = send_op(7, 2000, 0),
+		       cancel = { .op = WEFT_WIRE_CANCEL, .msg_id = 7, .msg_len = 2000 };
 
 	(void)state;
 	open_rig(&r, NULL);
@@ -378,8 +433,10 @@ static void weft_rx__reset_gives_the_receive_back(void **state)
 	open_rig(&r, NULL);
 	b_end(&r)->recvs = 1;
 	send_psn(&r, r.base, &op, 1000);
-	hdr = (struct weft_hdr){ .type = WEFT_PKT_RESET, .dst_ctx = weft_ctx_index(b_end(&r)->srd, r.ctx),
-				 .src_ctx = r.ctx->peer_ctx, .psn = r.ctx->peer_epoch };
+	hdr = (struct weft_hdr){ .type = WEFT_PKT_RESET,
+				 .dst_ctx = weft_ctx_index(b_end(&r)->srd, r.ctx),
+				 .src_ctx = r.ctx->peer_ctx,
+				 .psn = r.ctx->peer_epoch };
 	pair_forge(r.p, PAIR_B, hdr, NULL, 0, NULL, 0);
 	assert_int_equal(b_end(&r)->recvs, 1);
 	assert_int_equal(b_end(&r)->recv_released, 1);
@@ -440,7 +497,10 @@ static void weft_rx_on_qp_gone__end_to_end(void **state)
 		struct pair *p = pair_open(2, NULL);
 
 		pair_warm_up(p);
-		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA), .skip = 3, .count = 3, .fate = PAIR_DROP });
+		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
+						 .skip = 3,
+						 .count = 3,
+						 .fate = PAIR_DROP });
 		for (int i = 0; i < 4; i++)
 			pair_post(p, PAIR_A, i % 2 ? WEFT_SRD_WRITE_IMM : WEFT_SRD_SEND, 8000);
 		pair_run(p, at);
@@ -451,7 +511,8 @@ static void weft_rx_on_qp_gone__end_to_end(void **state)
 			assert_true(p->end[PAIR_A].wr[i].status == WEFT_SRD_OK ||
 				    p->end[PAIR_A].wr[i].status == WEFT_SRD_REMOTE_QPN);
 		pair_expect_idle(p);
-		assert_int_equal(p->end[PAIR_B].recv_n, p->end[PAIR_B].recv_done + p->end[PAIR_B].recv_released);
+		assert_int_equal(p->end[PAIR_B].recv_n,
+				 p->end[PAIR_B].recv_done + p->end[PAIR_B].recv_released);
 		pair_close(p);
 	}
 }
@@ -567,8 +628,11 @@ static void weft_rx__answer_of_wrong_length(void **state)
 
 	(void)state;
 	open_rig(&r, NULL);
-	pair_rule(r.p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA), .fate = PAIR_DROP });
-	c = pair_post_wr(r.p, PAIR_B, (struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 1000, .peer = PAIR_A });
+	pair_rule(r.p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					   .types = PAIR_T(DATA),
+					   .fate = PAIR_DROP });
+	c = pair_post_wr(r.p, PAIR_B,
+			 (struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 1000, .peer = PAIR_A });
 	pair_drain(r.p);
 	ask = pair_find(r.p, (struct pair_rule){ .ops = PAIR_O(READ) }, 0);
 	op.msg_id = ask->op.msg_id;
@@ -610,8 +674,9 @@ static void weft_rx__answer_with_senseless_code(void **state)
 
 		open_rig(&r, NULL);
 		pair_rule(r.p, (struct pair_rule){ .fate = PAIR_DROP });
-		c = pair_post_wr(r.p, PAIR_B,
-				 (struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 1000, .peer = PAIR_A });
+		c = pair_post_wr(
+			r.p, PAIR_B,
+			(struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 1000, .peer = PAIR_A });
 		pair_drain(r.p);
 		op.msg_id = pair_find(r.p, (struct pair_rule){ .ops = PAIR_O(READ) }, 0)->op.msg_id;
 		send_psn(&r, r.base, &op, 0);

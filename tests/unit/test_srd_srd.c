@@ -34,7 +34,8 @@ static void weft_srd_cfg_default__is_accepted(void **state)
 	assert_int_equal(cfg.dead_after, WEFT_S(5));
 }
 
-#define FIELD(name) #name, offsetof(struct weft_srd_cfg, name), sizeof(((struct weft_srd_cfg *)0)->name)
+#define FIELD(name) \
+#name, offsetof(struct weft_srd_cfg, name), sizeof(((struct weft_srd_cfg *)0)->name)
 
 struct limit {
 	int id;
@@ -57,24 +58,42 @@ static void set_field(struct weft_srd_cfg *cfg, const struct limit *row)
 static void weft_srd_cfg_check__table(void **state)
 {
 	static const struct limit rows[] = {
-		{ 1, FIELD(contexts_max), 0, false },       { 2, FIELD(contexts_max), 1, true },
-		{ 3, FIELD(active_max), 0, false },         { 4, FIELD(active_max), 1, true },
-		{ 5, FIELD(msgs_max), 0, false },           { 6, FIELD(msgs_max), 1, true },
-		{ 7, FIELD(reads_max), 0, false },          { 8, FIELD(reads_max), 1, true },
-		{ 9, FIELD(rx_msgs_max), 0, false },        { 10, FIELD(rx_msgs_max), 1, true },
-		{ 11, FIELD(packets_max), 0, false },       { 12, FIELD(packets_max), 1, true },
-		{ 13, FIELD(payload_max), 511, false },     { 14, FIELD(payload_max), 512, true },
-		{ 15, FIELD(payload_max), 70000, false },   { 16, FIELD(payload_max), 8928, true },
-		{ 17, FIELD(paths), 0, false },             { 18, FIELD(paths), 1, true },
-		{ 19, FIELD(paths), 2, false },             { 20, FIELD(paths), 15, false },
-		{ 21, FIELD(paths), 16, true },             { 22, FIELD(paths), 256, true },
-		{ 23, FIELD(paths), 257, false },           { 24, FIELD(burst_bytes), 0, true },
-		{ 25, FIELD(burst_bytes), 65536, true },    { 26, FIELD(burst_bytes), 65537, false },
-		{ 27, FIELD(link_bps), 0, true },           { 28, FIELD(rtt_hint), 0, false },
-		{ 29, FIELD(rto_min), 0, false },           { 30, FIELD(rto_max), WEFT_US(99), false },
-		{ 31, FIELD(rto_max), WEFT_US(100), true }, { 32, FIELD(ack_packets), 0, false },
-		{ 33, FIELD(ack_bytes), 0, false },         { 34, FIELD(dead_after), 0, false },
-		{ 35, FIELD(idle_after), 0, false },        { 36, FIELD(contexts_max), UINT32_MAX, false },
+		{ 1, FIELD(contexts_max), 0, false },
+		{ 2, FIELD(contexts_max), 1, true },
+		{ 3, FIELD(active_max), 0, false },
+		{ 4, FIELD(active_max), 1, true },
+		{ 5, FIELD(msgs_max), 0, false },
+		{ 6, FIELD(msgs_max), 1, true },
+		{ 7, FIELD(reads_max), 0, false },
+		{ 8, FIELD(reads_max), 1, true },
+		{ 9, FIELD(rx_msgs_max), 0, false },
+		{ 10, FIELD(rx_msgs_max), 1, true },
+		{ 11, FIELD(packets_max), 0, false },
+		{ 12, FIELD(packets_max), 1, true },
+		{ 13, FIELD(payload_max), 511, false },
+		{ 14, FIELD(payload_max), 512, true },
+		{ 15, FIELD(payload_max), 70000, false },
+		{ 16, FIELD(payload_max), 8928, true },
+		{ 17, FIELD(paths), 0, false },
+		{ 18, FIELD(paths), 1, true },
+		{ 19, FIELD(paths), 2, false },
+		{ 20, FIELD(paths), 15, false },
+		{ 21, FIELD(paths), 16, true },
+		{ 22, FIELD(paths), 256, true },
+		{ 23, FIELD(paths), 257, false },
+		{ 24, FIELD(burst_bytes), 0, true },
+		{ 25, FIELD(burst_bytes), 65536, true },
+		{ 26, FIELD(burst_bytes), 65537, false },
+		{ 27, FIELD(link_bps), 0, true },
+		{ 28, FIELD(rtt_hint), 0, false },
+		{ 29, FIELD(rto_min), 0, false },
+		{ 30, FIELD(rto_max), WEFT_US(99), false },
+		{ 31, FIELD(rto_max), WEFT_US(100), true },
+		{ 32, FIELD(ack_packets), 0, false },
+		{ 33, FIELD(ack_bytes), 0, false },
+		{ 34, FIELD(dead_after), 0, false },
+		{ 35, FIELD(idle_after), 0, false },
+		{ 36, FIELD(contexts_max), UINT32_MAX, false },
 		{ 37, FIELD(packets_max), UINT32_MAX, false },
 		/* An ACK's echo of a path has 13 bits and its time stamps 16 ns: see protocol.md. */
 		{ 38, FIELD(rtt_hint), WEFT_S(100), false },
@@ -136,7 +155,9 @@ static void weft_srd_on_post__refusals(void **state)
 	(void)state;
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
 		struct pair *p = pair_open(2, NULL);
-		struct weft_srd_wr wr = { .op = rows[i].op, .len = rows[i].len, .rnr_retry = rows[i].rnr_retry };
+		struct weft_srd_wr wr = { .op = rows[i].op,
+					  .len = rows[i].len,
+					  .rnr_retry = rows[i].rnr_retry };
 		uint64_t cookie;
 		int rc;
 
@@ -175,8 +196,9 @@ static void weft_srd_on_post__full_and_again(void **state)
 	(void)state;
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
-	assert_int_equal(pair_try_post(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND }, &cookie),
-			 -EAGAIN);
+	assert_int_equal(
+		pair_try_post(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND }, &cookie),
+		-EAGAIN);
 	pair_settle(p);
 	for (int i = 0; i < 100; i++) {
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
@@ -212,8 +234,8 @@ static void check_all_ops(uint32_t payload, uint32_t len)
 	assert_int_equal(p->end[PAIR_B].recv_released, 0);
 	assert_int_equal(p->end[PAIR_B].write_bytes, 2u * len);
 	for (uint32_t i = 0; i < len; i++)
-		if (p->end[PAIR_B].mem[i] != pair_byte(3, i) && p->end[PAIR_B].mem[i] != pair_byte(4, i) &&
-		    len <= WEFT_SRD_SEND_MAX)
+		if (p->end[PAIR_B].mem[i] != pair_byte(3, i) &&
+		    p->end[PAIR_B].mem[i] != pair_byte(4, i) && len <= WEFT_SRD_SEND_MAX)
 			fail_msg("payload %u, length %u: byte %u was not written", payload, len, i);
 	pair_expect_idle(p);
 	pair_close(p);
@@ -226,7 +248,9 @@ static void weft_srd_on_post__sizes(void **state)
 	(void)state;
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(payloads); i++) {
 		uint32_t n = payloads[i];
-		uint32_t lens[] = { 0, 1, n - 1, n, n + 1, 2 * n - 1, 2 * n, 2 * n + 1, 8928, 100000 };
+		uint32_t lens[] = {
+			0, 1, n - 1, n, n + 1, 2 * n - 1, 2 * n, 2 * n + 1, 8928, 100000
+		};
 
 		for (size_t k = 0; k < WEFT_ARRAY_SIZE(lens); k++)
 			check_all_ops(n, lens[k]);
@@ -261,8 +285,12 @@ static void weft_srd_on_post__unequal_links(void **state)
 static void weft_srd_on_post__info_arrives(void **state)
 {
 	struct pair *p = pair_open(2, NULL);
-	struct weft_srd_wr wr = { .op = WEFT_SRD_SEND_IMM, .len = 3000, .src_qpn = 0x1234, .dst_qpn = 0xfedc,
-				  .imm = 0xdeadbeef, .rnr_retry = 7 };
+	struct weft_srd_wr wr = { .op = WEFT_SRD_SEND_IMM,
+				  .len = 3000,
+				  .src_qpn = 0x1234,
+				  .dst_qpn = 0xfedc,
+				  .imm = 0xdeadbeef,
+				  .rnr_retry = 7 };
 	const struct pair_recv *r;
 
 	(void)state;
@@ -340,7 +368,8 @@ static void expect_drop(struct pair *p, const struct frame *f, int row, enum wef
 	assert_int_equal(drops(p, PAIR_B), before + 1);
 }
 
-static struct frame *sealed(struct pair *p, const struct weft_hdr *hdr, uint32_t head_len, uint32_t len)
+static struct frame *sealed(struct pair *p, const struct weft_hdr *hdr, uint32_t head_len,
+			    uint32_t len)
 {
 	struct frame *f = calloc(1, sizeof(*f));
 
@@ -445,7 +474,9 @@ static void weft_srd_on_packet__any_bit_of_a_head(void **state)
 	for (unsigned int type = WEFT_PKT_HELLO; type <= WEFT_PKT_ACK; type++) {
 		uint64_t recvs = p->end[PAIR_B].recv_n;
 
-		pkt = pair_find(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_BIT(type) }, 0);
+		pkt = pair_find(
+			p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_BIT(type) },
+			0);
 		for (uint32_t bit = 0; pkt && bit < 8 * pkt->head_len; bit++) {
 			uint32_t before = drops(p, PAIR_B);
 
@@ -521,7 +552,10 @@ static void weft_srd_on_packet__payload_corrupt(void **state)
 	uint64_t c;
 
 	(void)state;
-	pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA), .longer_than = 80, .count = 3, .fate = PAIR_CORRUPT });
+	pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
+					 .longer_than = 80,
+					 .count = 3,
+					 .fate = PAIR_CORRUPT });
 	c = pair_post(p, PAIR_A, WEFT_SRD_SEND, 5000);
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
@@ -553,7 +587,8 @@ static void weft_srd_on_packet__crc_negotiation(void **state)
 			const struct pair_pkt *pkt = p->log[i];
 
 			if (pkt->hdr.type == WEFT_PKT_DATA && pkt->len > WEFT_SRD_DATA_HEAD)
-				assert_int_equal(!!(pkt->hdr.flags & WEFT_PKT_F_CRC), crc_wanted != 0);
+				assert_int_equal(!!(pkt->hdr.flags & WEFT_PKT_F_CRC),
+						 crc_wanted != 0);
 		}
 		assert_int_equal(pair_stats(p, PAIR_A)->rx_drops[WEFT_SRD_DROP_CRC], 0);
 		assert_int_equal(pair_stats(p, PAIR_B)->rx_drops[WEFT_SRD_DROP_CRC], 0);
@@ -585,15 +620,24 @@ static void weft_srd_on_packet__crc_missing_where_demanded(void **state)
  * place where another truncation wraps too: 1024-ns units, 32-bit nanoseconds. */
 static void weft_srd__time_wraps(void **state)
 {
-	static const weft_ns wraps[] = { (weft_ns)1 << 36, (weft_ns)1 << 32, (weft_ns)1 << 42, (weft_ns)3 << 36 };
+	static const weft_ns wraps[] = { (weft_ns)1 << 36, (weft_ns)1 << 32, (weft_ns)1 << 42,
+					 (weft_ns)3 << 36 };
 
 	(void)state;
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(wraps); i++) {
 		struct pair *p = pair_open_at(2, NULL, wraps[i] - WEFT_US(103));
 
-		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA), .skip = 3, .count = 1, .fate = PAIR_DROP });
-		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA), .skip = 60, .count = 2, .fate = PAIR_DROP });
-		pair_rule(p, (struct pair_rule){ .types = PAIR_T(ACK), .skip = 5, .count = 5, .fate = PAIR_DROP });
+		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
+						 .skip = 3,
+						 .count = 1,
+						 .fate = PAIR_DROP });
+		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
+						 .skip = 60,
+						 .count = 2,
+						 .fate = PAIR_DROP });
+		pair_rule(p,
+			  (struct pair_rule){
+				  .types = PAIR_T(ACK), .skip = 5, .count = 5, .fate = PAIR_DROP });
 		for (int k = 0; k < 40; k++) {
 			pair_post(p, PAIR_A, WEFT_SRD_SEND, 5000);
 			pair_post(p, PAIR_B, WEFT_SRD_SEND, 3000);
@@ -652,7 +696,10 @@ static void weft_srd_on_timer__returns_undrained(void **state)
 	for (unsigned int from = PAIR_A; from <= PAIR_B; from++) {
 		struct pair *p = pair_open(2, NULL);
 
-		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA), .skip = 2, .count = 3, .fate = PAIR_DROP });
+		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
+						 .skip = 2,
+						 .count = 3,
+						 .fate = PAIR_DROP });
 		for (int i = 0; i < 10; i++)
 			pair_post(p, PAIR_A, WEFT_SRD_SEND, 900);
 		pair_run(p, WEFT_US(40));
@@ -673,7 +720,10 @@ static void weft_srd_init__same_seed_same_packets(void **state)
 	(void)state;
 	for (int i = 0; i < 2; i++) {
 		p[i] = pair_open(2, NULL);
-		pair_rule(p[i], (struct pair_rule){ .types = PAIR_T(DATA), .skip = 7, .count = 2, .fate = PAIR_DROP });
+		pair_rule(p[i], (struct pair_rule){ .types = PAIR_T(DATA),
+						    .skip = 7,
+						    .count = 2,
+						    .fate = PAIR_DROP });
 		for (int k = 0; k < 10; k++)
 			pair_post(p[i], PAIR_A, WEFT_SRD_SEND, 4000);
 		pair_settle(p[i]);
@@ -707,13 +757,17 @@ static void weft_srd_next_packet__contexts_take_turns(void **state)
 	uint64_t small;
 
 	(void)state;
-	pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 1, .peer = PAIR_B });
-	pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 1, .peer = PAIR_C });
+	pair_post_wr(p, PAIR_A,
+		     (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 1, .peer = PAIR_B });
+	pair_post_wr(p, PAIR_A,
+		     (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 1, .peer = PAIR_C });
 	pair_settle(p);
 	pair_run(p, WEFT_MS(1));
 	p->offline = true;
-	pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_WRITE, .len = 100000, .peer = PAIR_B });
-	small = pair_post_wr(p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 500, .peer = PAIR_C });
+	pair_post_wr(p, PAIR_A,
+		     (struct weft_srd_wr){ .op = WEFT_SRD_WRITE, .len = 100000, .peer = PAIR_B });
+	small = pair_post_wr(
+		p, PAIR_A, (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 500, .peer = PAIR_C });
 	p->offline = false;
 	pair_drain(p);
 	for (uint32_t i = 0, data = 0; i < p->logged; i++) {

@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DATA_OF_A (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) }
+#define DATA_OF_A                                               \
+	(struct pair_rule)                                      \
+	{                                                       \
+		.from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA) \
+	}
 
 static void tune_wide(struct weft_srd_cfg *cfg, unsigned int id)
 {
@@ -42,8 +46,13 @@ static void weft_txw_next_packet__fields(void **state)
 {
 	struct pair *p = pair_open(2, NULL);
 	const struct pair_pkt *pkt;
-	struct weft_srd_wr wr = { .op = WEFT_SRD_WRITE_IMM, .len = 2500, .src_qpn = 3, .dst_qpn = 4,
-				  .addr = PAIR_BASE + 77, .imm = 0x1234, .rnr_retry = 7 };
+	struct weft_srd_wr wr = { .op = WEFT_SRD_WRITE_IMM,
+				  .len = 2500,
+				  .src_qpn = 3,
+				  .dst_qpn = 4,
+				  .addr = PAIR_BASE + 77,
+				  .imm = 0x1234,
+				  .rnr_retry = 7 };
 
 	(void)state;
 	pair_warm_up(p);
@@ -103,8 +112,12 @@ static void weft_txw_next_packet__span(void **state)
 	(void)state;
 	pair_warm_up(p);
 	first = pair_ctx(p, PAIR_B, PAIR_A)->rx_cum;
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA), .count = 1, .fate = PAIR_DROP });
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B), .types = PAIR_T(ACK), .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					 .types = PAIR_T(DATA),
+					 .count = 1,
+					 .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){
+			     .from = PAIR_BIT(PAIR_B), .types = PAIR_T(ACK), .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_WRITE, 2000000);
 	pair_drain(p);
 	for (uint32_t i = 0; i < p->logged; i++)
@@ -178,7 +191,8 @@ static void weft_txw__lossy_wire(void **state)
 		p->hook = lossy;
 		p->hook_arg = &rnd;
 		for (int i = 0; i < 100; i++) {
-			struct weft_srd_wr wr = { .op = (enum weft_srd_op)weft_prng_below(&rnd, 5), .rnr_retry = 7 };
+			struct weft_srd_wr wr = { .op = (enum weft_srd_op)weft_prng_below(&rnd, 5),
+						  .rnr_retry = 7 };
 			unsigned int id = weft_prng_below(&rnd, 2);
 
 			wr.peer = !id;
@@ -206,7 +220,8 @@ static void disturb(struct pair *p, struct weft_prng *rnd)
 	b->read_status = weft_prng_chance(rnd, 200000) ? WEFT_SRD_REMOTE_ADDRESS : WEFT_SRD_OK;
 	b->write_status = weft_prng_chance(rnd, 100000) ? WEFT_SRD_REMOTE_ADDRESS : WEFT_SRD_OK;
 	if (weft_prng_chance(rnd, 150000))
-		weft_srd_on_qp_gone(p->end[PAIR_A].srd, (uint16_t)(1 + weft_prng_below(rnd, 3)), p->now);
+		weft_srd_on_qp_gone(p->end[PAIR_A].srd, (uint16_t)(1 + weft_prng_below(rnd, 3)),
+				    p->now);
 	if (weft_prng_chance(rnd, 100000))
 		weft_srd_on_qp_gone(b->srd, 2, p->now);
 }
@@ -223,7 +238,8 @@ static void weft_txw__lossy_wire_and_early_ends(void **state)
 		p->hook = lossy;
 		p->hook_arg = &rnd;
 		for (int i = 0; i < 150; i++) {
-			struct weft_srd_wr wr = { .op = (enum weft_srd_op)weft_prng_below(&rnd, 5) };
+			struct weft_srd_wr wr = { .op = (enum weft_srd_op)weft_prng_below(&rnd,
+											  5) };
 			uint64_t cookie;
 
 			wr.peer = PAIR_B;
@@ -256,7 +272,10 @@ static void weft_txw_next_packet__void_in_its_place(void **state)
 
 	(void)state;
 	pair_warm_up(p);
-	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .types = PAIR_T(DATA), .count = 5, .fate = PAIR_DROP });
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+					 .types = PAIR_T(DATA),
+					 .count = 5,
+					 .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_WRITE, 5 * 1024);
 	pair_drain(p);
 	weft_srd_on_qp_gone(p->end[PAIR_A].srd, 1, p->now);
@@ -264,7 +283,8 @@ static void weft_txw_next_packet__void_in_its_place(void **state)
 	voids = pair_count(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .ops = PAIR_O(VOID) });
 	assert_true(voids >= 5);
 	for (uint32_t i = 0; i < voids; i++) {
-		const struct pair_pkt *pkt = pair_find(p, (struct pair_rule){ .ops = PAIR_O(VOID) }, i);
+		const struct pair_pkt *pkt =
+			pair_find(p, (struct pair_rule){ .ops = PAIR_O(VOID) }, i);
 
 		assert_int_equal(pkt->len, WEFT_SRD_DATA_HEAD);
 		assert_int_equal(pkt->op.msg_len + pkt->op.off + pkt->op.key + pkt->op.imm, 0);
@@ -291,7 +311,8 @@ static void weft_txw_fill_hdr__pull(void **state)
 	pair_active(p, PAIR_A, PAIR_B)->cc.cwnd = 1 << 20;
 	pair_settle(p);
 	assert_int_equal(pair_find(p, DATA_OF_A, pair_count(p, DATA_OF_A) - 1)->hdr.pull, 65535);
-	assert_int_equal(pair_find(p, DATA_OF_A, 2)->hdr.pull, (uint16_t)(65535 + (8 * 1024 + 1 + 255) / 256));
+	assert_int_equal(pair_find(p, DATA_OF_A, 2)->hdr.pull,
+			 (uint16_t)(65535 + (8 * 1024 + 1 + 255) / 256));
 	pair_close(p);
 }
 
