@@ -81,7 +81,7 @@ static void busy_add(struct oracle *o, struct oracle_wr *w)
 	struct oracle_host *a = &o->host[w->host], *b = &o->host[w->peer];
 	uint8_t lo = WEFT_MIN(w->host, w->peer), hi = WEFT_MAX(w->host, w->peer);
 
-	if (!o->busy[lo][hi]++)
+	if (!o->busy[lo][hi]++ && !o->widowed[lo][hi])
 		o->busy_since[lo][hi] = o->now;
 	w->lonely = !a->open && !b->open && o->pair[w->host][w->peer].proof_at;
 	a->open++;
@@ -412,6 +412,8 @@ static void orphan_all(struct oracle *o, uint8_t host)
 			continue;
 		w->orphan = true;
 		busy_drop(o, w);
+		/* The other end may be in the middle of it, and has been waiting since. */
+		o->widowed[WEFT_MIN(w->host, w->peer)][WEFT_MAX(w->host, w->peer)] = true;
 	}
 }
 

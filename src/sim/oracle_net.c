@@ -105,10 +105,12 @@ static void on_tx(struct oracle *o, const struct weft_trace_rec *r)
 
 static void on_lost(struct oracle *o, const struct weft_trace_rec *r)
 {
-	if (r->flags & WEFT_LOSSY_CONTROL)
+	/* Nobody answers an ACK: that one is lost cannot be known. */
+	if (r->flags & WEFT_LOSSY_CONTROL) {
 		o->lost_control++;
-	else
-		o->lost_bytes += r->len;
+		return;
+	}
+	o->lost_bytes += r->len;
 	if (o->dark.on && !o->dark.seen_loss && r->imm == WEFT_LOSSY_BLACKHOLE &&
 	    r->host == o->dark.host && r->peer == o->dark.peer && r->path == o->dark.path) {
 		o->dark.seen_loss = true;
@@ -136,6 +138,7 @@ static void on_rx(struct oracle *o, const struct weft_trace_rec *r)
 	if (oracle_is_silent(o, r->host, r->peer))
 		pair->gap_end = r->at;
 	pair->last_rx = r->at;
+	o->widowed[WEFT_MIN(r->host, r->peer)][WEFT_MAX(r->host, r->peer)] = false;
 	/* Data and probes of the peer show that it lives, but not that it hears us. */
 	if (type == WEFT_PKT_ACK || type == WEFT_PKT_WELCOME)
 		pair->last_answer = r->at;

@@ -57,6 +57,9 @@ static void make_network(struct weft_scenario *s)
 	uint64_t gbps = PICK(s, 10, 25, 100, 100);
 	uint32_t us = PICK(s, 1, 2, 5, 20);
 
+	/* Shares even out over round trips: a fair incast has to last for some tens of them. */
+	if (s->flavour == WEFT_FLAVOUR_FAIR && gbps > 10)
+		us = gbps > 25 ? WEFT_MIN(us, 2u) : WEFT_MIN(us, 5u);
 	*net = (struct weft_lossy_cfg){
 		.hosts = s->hosts,
 		.latency_min = WEFT_US(us),
@@ -67,6 +70,7 @@ static void make_network(struct weft_scenario *s)
 		.port_buffer = 4u << 20,
 		.ecn_threshold = 100000,
 		.burst_len = 5,
+		.burst_max = WEFT_MS(1),
 		.reorder_max = WEFT_US(20),
 		.late_min = WEFT_MS(1),
 		.late_max = WEFT_MS(50),
@@ -222,9 +226,11 @@ static void isolate(struct weft_scenario *s)
 
 static void make_fair(struct weft_scenario *s)
 {
+	uint64_t bdp = s->rtt * (s->net.nic_bps / 8000u) / 1000000u;
+
 	s->shape = WEFT_SHAPE_INCAST;
 	s->net.port_bps = s->net.nic_bps;
-	s->net.port_buffer = 1u << 18;
+	s->net.port_buffer = (uint32_t)WEFT_MAX(bdp, 131072u);
 	for (uint32_t i = 0; i < s->hosts; i++)
 		s->host[i].srd.link_bps = s->net.nic_bps;
 }

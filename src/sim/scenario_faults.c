@@ -96,8 +96,10 @@ static void apply_dose(struct weft_scenario *s, uint32_t fault)
 	};
 
 	s->net.dose[fault] = ppm(s, range[fault].lo, range[fault].hi);
-	if (fault == WEFT_LOSSY_BURST)
+	if (fault == WEFT_LOSSY_BURST) {
 		s->net.burst_len = 2 + below(s, 30);
+		s->net.burst_max = span(s, WEFT_US(20), WEFT_MS(5));
+	}
 	if (fault == WEFT_LOSSY_DUP_LATE)
 		s->net.late_max = span(s, WEFT_MS(2), WEFT_MS(600));
 	/* In a clean run only as much as the skew of real paths. */

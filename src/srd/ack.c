@@ -210,7 +210,7 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 	fill_echoes(srd, act, &ack);
 	weft_txw_fill_hdr(srd, ctx, WEFT_PKT_ACK, weft_path_pick_control(srd, act), &hdr);
 	hdr.psn = ++ctx->ack_seq;
-	if (srd->credit.on && ctx->demand)
+	if (srd->credit.on && ctx->flags & WEFT_CTX_F_DEMAND)
 		hdr.flags |= WEFT_PKT_F_CREDIT;
 	len = weft_ack_encode(tx->head + WEFT_PROTO_HDR, &ack);
 	weft_txw_finish(srd, ctx, &hdr, len, true, tx);
@@ -312,15 +312,14 @@ static void apply_echo(struct weft_srd *srd, struct weft_active *act, const stru
 	if (echo->ev >= srd->cfg.paths || age > INT32_MAX)
 		return;
 	path = weft_path_at(srd, act, echo->ev);
-	if (!act->tx.rack_valid || weft_ts_after(echo->tx_ts, act->tx.rack_ts)) {
+	if (!act->tx.rack_valid || weft_ts_is_younger(srd->now, echo->tx_ts, act->tx.rack_ts)) {
 		act->tx.rack_ts = echo->tx_ts;
 		act->tx.rack_valid = true;
 	}
-	/* A probe may have travelled in a faster class: it proves nothing about the order of data. */
-	if (!echo->probe && (!(path->flags & WEFT_PATH_SEEN) || weft_ts_after(echo->tx_ts, path->acked_ts))) {
+	act->probe_echoed |= echo->probe;
+	if (!(path->flags & WEFT_PATH_SEEN) || weft_ts_is_younger(srd->now, echo->tx_ts, path->acked_ts))
 		path->acked_ts = echo->tx_ts;
-		path->flags |= WEFT_PATH_SEEN;
-	}
+	path->flags |= WEFT_PATH_SEEN;
 	rtt = (weft_ns)age << 4;
 	if (echo->hold < UINT16_MAX && hold < rtt) {
 		weft_cc_on_sample(srd, act, path, rtt - hold, echo->ce);
@@ -391,7 +390,7 @@ void weft_ack_on_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 	/* Refusals that the peer keeps for us until our next packet: say so if there will be none soon, or
 	 * if there are more of them than one ACK can list. */
 	if (act->tx.owe_una &&
-	    (ack->drops == WEFT_PROTO_DROPS || (!act->tx.fly_pkts && !weft_txw_has_work(act))))
+	    (ack->drops == WEFT_PROTO_DROPS || (!act->tx.fly_pkts && !weft_txw_has_work(srd, act))))
 		act->rx.ack_now = true;
 	weft_ctx_ready(srd, ctx);
 }

@@ -27,7 +27,7 @@ static int32_t big_demand(const struct weft_srd *srd)
 
 static void list_remove(struct weft_srd *srd, uint32_t pos)
 {
-	srd->ctxs[srd->credit.list[pos]].demand = false;
+	srd->ctxs[srd->credit.list[pos]].flags &= (uint8_t)~WEFT_CTX_F_DEMAND;
 	srd->credit.len--;
 	for (uint32_t i = pos; i < srd->credit.len; i++)
 		srd->credit.list[i] = srd->credit.list[i + 1];
@@ -37,7 +37,7 @@ static void list_remove(struct weft_srd *srd, uint32_t pos)
 
 void weft_credit_forget(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	for (uint32_t i = 0; ctx->demand && i < srd->credit.len; i++)
+	for (uint32_t i = 0; ctx->flags & WEFT_CTX_F_DEMAND && i < srd->credit.len; i++)
 		if (srd->credit.list[i] == weft_ctx_index(srd, ctx))
 			list_remove(srd, i);
 }
@@ -71,11 +71,11 @@ static void drop_satisfied(struct weft_srd *srd, int32_t below)
 void weft_credit_on_pull(struct weft_srd *srd, struct weft_ctx *ctx, uint16_t pull)
 {
 	ctx->peer_pull = pull;
-	if (!srd->cfg.link_bps || ctx->demand || srd->credit.len == srd->cfg.active_max)
+	if (!srd->cfg.link_bps || ctx->flags & WEFT_CTX_F_DEMAND || srd->credit.len == srd->cfg.active_max)
 		return;
 	if (demand(ctx) <= (srd->credit.on ? 0 : big_demand(srd)))
 		return;
-	ctx->demand = true;
+	ctx->flags |= WEFT_CTX_F_DEMAND;
 	srd->credit.list[srd->credit.len++] = weft_ctx_index(srd, ctx);
 	if (srd->credit.on)
 		return;

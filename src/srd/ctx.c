@@ -37,22 +37,35 @@ static void unhash(struct weft_srd *srd, struct weft_ctx *ctx)
 	*link = ctx->hash_next;
 }
 
-/* A stub that nobody holds and that has no open context may make room for a new peer. An open one may
- * not: its peer would see its next message aborted. The hand moves on so that the search is spread. */
+/* A stub that nobody holds and that has no open context may make room for a new peer. If there is none,
+ * the open one that has rested longest goes, but not before dead_after: a peer that still exists will
+ * see its next message aborted, but without this, the stubs of peers that vanished would fill the table
+ * for ever. (While a context is open, hs_at is the time of its last rest.) */
 static uint32_t evict(struct weft_srd *srd)
 {
+	uint32_t now = (uint32_t)(srd->now >> 10), best = WEFT_NIL, best_age = 0;
+
 	for (uint32_t n = 0; n < srd->ctx_len; n++) {
 		uint32_t i = srd->ctx_hand++ % srd->ctx_len;
-		struct weft_ctx *ctx = &srd->ctxs[i];
+		const struct weft_ctx *ctx = &srd->ctxs[i];
 
-		if (ctx->state == WEFT_CTX_CLOSED && !ctx->refs && ctx->active == WEFT_NIL &&
-		    !(ctx->flags & WEFT_CTX_F_READY)) {
-			weft_heap_remove(srd, ctx);
-			unhash(srd, ctx);
-			return i;
+		if (ctx->refs || ctx->active != WEFT_NIL || ctx->flags & WEFT_CTX_F_READY)
+			continue;
+		if (ctx->state == WEFT_CTX_CLOSED) {
+			best = i;
+			break;
+		}
+		if (ctx->state == WEFT_CTX_OPEN && now - ctx->hs_at > best_age &&
+		    now - ctx->hs_at >= srd->cfg.dead_after >> 10) {
+			best = i;
+			best_age = now - ctx->hs_at;
 		}
 	}
-	return WEFT_NIL;
+	if (best == WEFT_NIL)
+		return WEFT_NIL;
+	weft_heap_remove(srd, &srd->ctxs[best]);
+	unhash(srd, &srd->ctxs[best]);
+	return best;
 }
 
 uint32_t weft_ctx_create(struct weft_srd *srd, const struct weft_gid *gid)
@@ -74,6 +87,7 @@ uint32_t weft_ctx_create(struct weft_srd *srd, const struct weft_gid *gid)
 		.hash_next = *bucket,
 		.ready_next = WEFT_NIL,
 		.payload = (uint16_t)srd->cfg.payload_max,
+		.agreed = (uint16_t)srd->cfg.payload_max,
 		.state = WEFT_CTX_CLOSED,
 	};
 	*bucket = i;
@@ -82,12 +96,69 @@ uint32_t weft_ctx_create(struct weft_srd *srd, const struct weft_gid *gid)
 
 /* Active blocks */
 
+static void deactivate(struct weft_srd *srd, struct weft_ctx *ctx)
+{
+	struct weft_active *act = &srd->actives[ctx->active];
+
+	weft_txw_drop_all(srd, act);
+	ctx->tx_next = act->tx.next;
+	ctx->srtt_ns = (uint32_t)WEFT_MIN(act->cc.srtt, UINT32_MAX);
+	ctx->payload = ctx->agreed; /* The way may be wide again. */
+	if (ctx->state == WEFT_CTX_OPEN)
+		ctx->hs_at = (uint32_t)(srd->now >> 10);
+	ctx->credit_used = (uint16_t)((act->cc.credit_used + WEFT_PROTO_QUANTUM - 1) / WEFT_PROTO_QUANTUM);
+	act->next_free = srd->active_free;
+	srd->active_free = ctx->active;
+	ctx->active = WEFT_NIL;
+	srd->actives_used--;
+}
+
+/* Something is expected of the peer, but nothing of ours is in flight whose acknowledgement would show
+ * that it lives: so it is asked from time to time. */
+static bool waits_for_peer(const struct weft_srd *srd, const struct weft_ctx *ctx,
+			   const struct weft_active *act)
+{
+	return act->tx.reads_waiting || act->rx.msgs || weft_ack_has_refusals(act) || act->rx.top > ctx->rx_cum ||
+	       weft_txw_has_work(srd, act);
+}
+
+static bool is_idle(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_active *act)
+{
+	return act->tx.all_head == WEFT_NIL && !act->tx.fly_pkts && !act->tx.lost_pkts &&
+	       !act->rx.ack_pkts && !act->rx.ack_now && !waits_for_peer(srd, ctx, act);
+}
+
+/* Take the block of a context that merely rests. The hand moves on, as in evict(). */
+static void reclaim(struct weft_srd *srd)
+{
+	for (uint32_t n = 0; n < srd->cfg.active_max; n++) {
+		const struct weft_active *act = &srd->actives[srd->active_hand++ % srd->cfg.active_max];
+		struct weft_ctx *ctx = &srd->ctxs[act->ctx];
+
+		if (ctx->state == WEFT_CTX_OPEN && is_idle(srd, ctx, act)) {
+			deactivate(srd, ctx);
+			return;
+		}
+	}
+}
+
+bool weft_ctx_may_activate(struct weft_srd *srd, const struct weft_ctx *ctx)
+{
+	uint32_t most = srd->cfg.active_max - srd->cfg.active_max / 4;
+
+	if (ctx->active == WEFT_NIL && srd->actives_used >= most)
+		reclaim(srd);
+	return ctx->active != WEFT_NIL || srd->actives_used < most;
+}
+
 struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx)
 {
 	struct weft_active *act;
 
 	if (ctx->active != WEFT_NIL)
 		return &srd->actives[ctx->active];
+	if (srd->active_free == WEFT_NIL)
+		reclaim(srd);
 	if (srd->active_free == WEFT_NIL)
 		return NULL;
 	ctx->active = srd->active_free;
@@ -103,7 +174,8 @@ struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx
 			.lost = { WEFT_SLOT_NIL, WEFT_SLOT_NIL },
 			.sendq = { WEFT_NIL, WEFT_NIL },
 			.rnr = { WEFT_NIL, WEFT_NIL },
-			.all_head = WEFT_NIL },
+			.all_head = WEFT_NIL,
+			.ack_seq_bits = UINT64_MAX }, /* What was used before the rest stays used. */
 		.rx = { .top = ctx->rx_cum, .peer_una = ctx->rx_cum, .refused_top = ctx->rx_cum },
 		.at = { WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER,
 			WEFT_NS_NEVER },
@@ -121,40 +193,12 @@ struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx
 	return act;
 }
 
-static void deactivate(struct weft_srd *srd, struct weft_ctx *ctx)
-{
-	struct weft_active *act = &srd->actives[ctx->active];
-
-	weft_txw_drop_all(srd, act);
-	ctx->tx_next = act->tx.next;
-	ctx->srtt_ns = (uint32_t)WEFT_MIN(act->cc.srtt, UINT32_MAX);
-	ctx->credit_used = (uint16_t)((act->cc.credit_used + WEFT_PROTO_QUANTUM - 1) / WEFT_PROTO_QUANTUM);
-	act->next_free = srd->active_free;
-	srd->active_free = ctx->active;
-	ctx->active = WEFT_NIL;
-	srd->actives_used--;
-}
-
-/* Something is expected of the peer, but nothing of ours is in flight whose acknowledgement would show
- * that it lives: so it is asked from time to time. */
-static bool waits_for_peer(const struct weft_ctx *ctx, const struct weft_active *act)
-{
-	return act->tx.reads_waiting || act->rx.msgs || weft_ack_has_refusals(act) || act->rx.top > ctx->rx_cum ||
-	       weft_txw_has_work(act);
-}
-
-static bool is_idle(const struct weft_ctx *ctx, const struct weft_active *act)
-{
-	return act->tx.all_head == WEFT_NIL && !act->tx.fly_pkts && !act->tx.lost_pkts &&
-	       !act->rx.ack_pkts && !act->rx.ack_now && !waits_for_peer(ctx, act);
-}
-
 /* How long to wait before asking. A sender that starves for credit asks after a timeout; one that
  * merely waits for a peer to go on working asks seldom. */
 static weft_ns quiet_interval(const struct weft_srd *srd, const struct weft_active *act)
 {
 	weft_ns rto = weft_loss_rto(srd, act);
-	weft_ns base = weft_txw_has_work(act) ? rto : WEFT_MAX(rto, srd->cfg.rto_max / 4);
+	weft_ns base = weft_txw_has_work(srd, act) ? rto : WEFT_MAX(rto, srd->cfg.rto_max / 4);
 
 	return WEFT_MIN(base << WEFT_MIN(act->quiet_probes, 16), WEFT_MAX(srd->cfg.rto_max, rto));
 }
@@ -166,9 +210,9 @@ static weft_ns misc_deadline(const struct weft_srd *srd, const struct weft_ctx *
 		return act->tx.all_head == WEFT_NIL ? srd->now : WEFT_NS_NEVER;
 	if (act->tx.fly_pkts)
 		return WEFT_NS_NEVER;
-	if (waits_for_peer(ctx, act))
+	if (waits_for_peer(srd, ctx, act))
 		return WEFT_MAX(act->last_heard, act->last_probe) + quiet_interval(srd, act);
-	if (is_idle(ctx, act))
+	if (is_idle(srd, ctx, act))
 		return WEFT_MAX(act->last_heard, act->last_tx) + srd->cfg.idle_after;
 	return WEFT_NS_NEVER;
 }
@@ -291,7 +335,7 @@ void weft_ctx_ready(struct weft_srd *srd, struct weft_ctx *ctx)
 
 static void on_misc(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
 {
-	if (ctx->state != WEFT_CTX_OPEN || is_idle(ctx, act)) {
+	if (ctx->state != WEFT_CTX_OPEN || is_idle(srd, ctx, act)) {
 		deactivate(srd, ctx);
 		return;
 	}
@@ -358,7 +402,7 @@ void weft_ctx_fail(struct weft_srd *srd, struct weft_ctx *ctx, enum weft_srd_sta
 	ctx->flags &= (uint8_t)~(WEFT_CTX_F_HELLO | WEFT_CTX_F_FIN);
 	ctx->granted = ctx->peer_pull = ctx->credit_got = ctx->credit_used = 0;
 	ctx->ack_seq = ctx->ack_seq_seen = 0;
-	ctx->payload = (uint16_t)srd->cfg.payload_max;
+	ctx->payload = ctx->agreed = (uint16_t)srd->cfg.payload_max;
 	if (!act)
 		return;
 	act->cc.credit_used = 0;

@@ -174,10 +174,11 @@ struct weft_active {
 	uint8_t rto_count;                    /* Timeouts since the last progress. */
 	uint8_t tlp_done;                     /* A tail probe is out since the last progress. */
 	uint8_t quiet_probes;                 /* Keep-alive probes since last_heard. */
-	uint8_t heard_rtos;                   /* Timeouts in a row with the peer heard in between. */
+	uint8_t heard_rtos;                   /* Timeouts in a row with a probe's answer in between. */
 	uint8_t reo_mult;                     /* Patience factor after spurious retransmissions. */
 	uint8_t reo_left;                     /* Recoveries until it goes back to 1. */
 	bool probe_now;                       /* A keep-alive probe is to be sent. */
+	bool probe_echoed;                    /* A probe came back since the last timeout. */
 };
 static_assert(sizeof(struct weft_active) + 64 * sizeof(struct weft_path) <= 2560,
 	      "an active context with 64 paths costs at most 2.5 KB");
@@ -198,6 +199,8 @@ enum weft_ctx_state {
 #define WEFT_CTX_F_WELCOME  0x08u
 #define WEFT_CTX_F_FIN      0x10u
 #define WEFT_CTX_F_PEER_CRC 0x20u /* The peer demands payload checksums. */
+#define WEFT_CTX_F_PEND_CRC 0x40u /* ... in the HELLO that we answered. */
+#define WEFT_CTX_F_DEMAND   0x80u /* On the pacer's list. */
 
 /* What is kept of a peer while nothing is under way. */
 struct weft_ctx {
@@ -215,9 +218,9 @@ struct weft_ctx {
 	uint32_t pend_epoch, pend_peer_epoch, pend_peer_ctx; /* A HELLO that we answered; see hs.c. */
 	uint32_t pend_at;         /* When that answer was chosen, units of 1024 ns. */
 	uint32_t srtt_ns;         /* Carried over idle times. */
-	uint32_t hs_at;           /* Handshake: time of the next try, units of 1024 ns. */
+	uint32_t hs_at;           /* Units of 1024 ns. Handshake: time of the next try. OPEN: of the last rest. */
 	uint16_t refs;
-	uint16_t payload;         /* Bytes per packet towards it. */
+	uint16_t agreed, payload; /* Bytes per packet towards it: by the handshake, and at present. */
 	uint16_t pend_payload;
 	uint16_t granted;         /* Quanta, modulo 2^16: credits that we gave. */
 	uint16_t peer_pull;       /* What the peer last asked for. */
@@ -226,8 +229,6 @@ struct weft_ctx {
 	uint8_t state;            /* enum weft_ctx_state. */
 	uint8_t flags;            /* WEFT_CTX_F_*. */
 	uint8_t hs_tries;
-	uint8_t pend_crc;
-	bool demand;              /* On the pacer's list. */
 };
 static_assert(sizeof(struct weft_ctx) <= 128, "an idle context costs at most 128 bytes");
 
@@ -303,7 +304,7 @@ struct weft_srd {
 
 	struct weft_active *actives;
 	struct weft_path *paths;
-	uint32_t active_free, actives_used;
+	uint32_t active_free, actives_used, active_hand;
 
 	struct weft_chunk *chunks;
 	uint16_t *chunk_next;
@@ -342,6 +343,9 @@ struct weft_srd {
 /* ctx.c */
 uint32_t weft_ctx_find(struct weft_srd *srd, const struct weft_gid *gid);
 uint32_t weft_ctx_create(struct weft_srd *srd, const struct weft_gid *gid);
+/* Whether a post may activate it. Posts leave a quarter of the blocks to incoming traffic: engines that
+ * wait for each other with all blocks taken would wait for ever. */
+bool weft_ctx_may_activate(struct weft_srd *srd, const struct weft_ctx *ctx);
 struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx);
 void weft_ctx_ready(struct weft_srd *srd, struct weft_ctx *ctx);
 /* Put the earliest of the context's deadlines into the heap; call after whatever may have moved one. */
@@ -412,7 +416,7 @@ void weft_txw_finish(struct weft_srd *srd, const struct weft_ctx *ctx, const str
 		     uint32_t body_len, bool control, struct weft_srd_tx *tx);
 uint64_t weft_txw_backlog(const struct weft_active *act);
 /* Something waits to be sent and nothing forbids it for ever. */
-bool weft_txw_has_work(const struct weft_active *act);
+bool weft_txw_has_work(const struct weft_srd *srd, const struct weft_active *act);
 
 /* ack.c */
 void weft_ack_owe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
@@ -443,8 +447,6 @@ void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t
 void weft_path_on_probe(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt);
 void weft_path_penalise(struct weft_srd *srd, struct weft_active *act, uint16_t ev, uint32_t points);
 void weft_path_take_out(struct weft_srd *srd, struct weft_active *act, uint16_t ev);
-/* Time stamps of arrivals are too old to be compared with new ones. */
-void weft_path_forget_times(struct weft_srd *srd, struct weft_active *act);
 void weft_path_freeze(struct weft_srd *srd, struct weft_active *act);
 bool weft_path_next_probe(struct weft_srd *srd, struct weft_active *act, uint16_t *ev_out);
 
@@ -483,8 +485,8 @@ static inline struct weft_active *weft_ctx_active(const struct weft_srd *srd, co
 	return ctx->active == WEFT_NIL ? NULL : &srd->actives[ctx->active];
 }
 
-/* Time stamps wrap after 68 s, so two of them compare right only if less than half of that lies between.
- * After a silence of this length what is remembered of them is forgotten. */
+/* The peer's time stamps wrap after 68 s, so two of them compare right only if less than half of that
+ * lies between. After a silence of this length its last one is forgotten. */
 #define WEFT_TS_MEMORY WEFT_S(16)
 
 static inline uint32_t weft_ts(weft_ns now)
@@ -492,7 +494,14 @@ static inline uint32_t weft_ts(weft_ns now)
 	return (uint32_t)(now >> 4);
 }
 
-/* Wrap-safe: is time stamp a later than b? */
+/* Of two of our own past time stamps: is a the later one? By age, so that one from long ago is not taken
+ * for one from the future. */
+static inline bool weft_ts_is_younger(weft_ns now, uint32_t a, uint32_t b)
+{
+	return weft_ts(now) - a < weft_ts(now) - b;
+}
+
+/* Of two time stamps of the peer, whose clock we do not know: is a later than b? */
 static inline bool weft_ts_after(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b) > 0;

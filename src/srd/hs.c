@@ -82,7 +82,7 @@ static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch,
 	ctx->epoch = epoch;
 	ctx->peer_epoch = peer_epoch;
 	ctx->peer_ctx = peer_ctx;
-	ctx->payload = (uint16_t)WEFT_MIN(payload, srd->cfg.payload_max);
+	ctx->payload = ctx->agreed = (uint16_t)WEFT_MIN(payload, srd->cfg.payload_max);
 	ctx->pend_epoch = ctx->pend_peer_epoch = 0;
 	ctx->flags |= WEFT_CTX_F_ANSWERED;
 	ctx->flags &= (uint8_t)~(WEFT_CTX_F_HELLO | WEFT_CTX_F_WELCOME | WEFT_CTX_F_PEER_CRC);
@@ -91,6 +91,7 @@ static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch,
 	/* The first PSN of a direction is the sender's epoch: random, and nothing more to exchange. */
 	ctx->tx_next = epoch;
 	ctx->rx_cum = peer_epoch;
+	ctx->hs_at = (uint32_t)(srd->now >> 10);
 	srd->stats.contexts_opened++;
 	act = weft_ctx_active(srd, ctx);
 	if (act) {
@@ -113,7 +114,7 @@ struct weft_ctx *weft_hs_match(struct weft_srd *srd, const struct weft_hdr *hdr)
 	if (ctx->pend_epoch != hdr->dst_epoch || ctx->state == WEFT_CTX_FIN || srd->closing)
 		return NULL;
 	open_ctx(srd, ctx, ctx->pend_epoch, ctx->pend_peer_epoch, ctx->pend_peer_ctx, ctx->pend_payload,
-		 ctx->pend_crc);
+		 ctx->flags & WEFT_CTX_F_PEND_CRC);
 	return ctx;
 }
 
@@ -176,8 +177,10 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 	}
 	ctx->pend_peer_ctx = hdr->src_ctx;
 	ctx->pend_payload = hello.payload_max;
-	ctx->pend_crc = hello.features & WEFT_HELLO_F_CRC;
 	ctx->flags |= WEFT_CTX_F_WELCOME;
+	ctx->flags &= (uint8_t)~WEFT_CTX_F_PEND_CRC;
+	if (hello.features & WEFT_HELLO_F_CRC)
+		ctx->flags |= WEFT_CTX_F_PEND_CRC;
 	weft_ctx_ready(srd, ctx);
 }
 

@@ -48,9 +48,9 @@ static weft_ns lost_at(struct weft_srd *srd, struct weft_active *act, const stru
 	uint32_t ts = weft_ts(e->tx_ns), again = e->tries > 3 ? WEFT_MIN(e->tries - 3u, 16u) : 0;
 	weft_ns wait;
 
-	if (path->flags & WEFT_PATH_SEEN && weft_ts_after(path->acked_ts, ts))
+	if (path->flags & WEFT_PATH_SEEN && weft_ts_is_younger(srd->now, path->acked_ts, ts))
 		wait = (weft_ns)path->srtt_ns + path->srtt_ns / 4 + WEFT_US(2);
-	else if (act->tx.rack_valid && weft_ts_after(act->tx.rack_ts, ts))
+	else if (act->tx.rack_valid && weft_ts_is_younger(srd->now, act->tx.rack_ts, ts))
 		wait = patience(srd, act);
 	else
 		return WEFT_NS_NEVER;
@@ -175,7 +175,8 @@ static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	weft_ns rto = weft_loss_rto(srd, act);
 
 	srd->stats.retrans_timeout_events++;
-	act->heard_rtos = act->last_heard > act->rto_from ? (uint8_t)WEFT_MIN(act->heard_rtos + 1, 99) : 0;
+	act->heard_rtos = act->probe_echoed ? (uint8_t)WEFT_MIN(act->heard_rtos + 1, 99) : 0;
+	act->probe_echoed = false;
 	act->rto_from = srd->now;
 	if (act->rto_count < UINT8_MAX)
 		act->rto_count++;

@@ -119,6 +119,15 @@ static uint16_t pick_mixed(struct weft_srd *srd, struct weft_active *act, uint32
 	return turn_but(srd, act, avoid);
 }
 
+/* A rest that does not hold another such packet ends the burst here, so that the context's turn ends
+ * with it. */
+static void shorten_burst(struct weft_active *act, uint32_t bytes)
+{
+	act->lb.burst_left -= bytes;
+	if (act->lb.burst_left < bytes)
+		act->lb.burst_left = 0;
+}
+
 uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes, uint16_t avoid)
 {
 	uint16_t ev;
@@ -127,7 +136,7 @@ uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t 
 		return 0;
 	if (act->lb.burst_left >= bytes && act->lb.burst_ev != avoid &&
 	    !(weft_path_at(srd, act, act->lb.burst_ev)->flags & WEFT_PATH_OUT)) {
-		act->lb.burst_left -= bytes;
+		shorten_burst(act, bytes);
 		return act->lb.burst_ev;
 	}
 	if (srd->cfg.lb == WEFT_SRD_LB_OBLIVIOUS) {
@@ -137,7 +146,8 @@ uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t 
 	}
 	if (srd->cfg.burst_bytes > bytes) {
 		act->lb.burst_ev = ev;
-		act->lb.burst_left = srd->cfg.burst_bytes - bytes;
+		act->lb.burst_left = srd->cfg.burst_bytes;
+		shorten_burst(act, bytes);
 	}
 	return ev;
 }
@@ -214,17 +224,11 @@ void weft_path_take_out(struct weft_srd *srd, struct weft_active *act, uint16_t 
 	srd->stats.path_out++;
 }
 
-void weft_path_forget_times(struct weft_srd *srd, struct weft_active *act)
-{
-	for (uint32_t ev = 0; ev < srd->cfg.paths; ev++)
-		weft_path_at(srd, act, (uint16_t)ev)->flags &= (uint8_t)~WEFT_PATH_SEEN;
-	act->tx.rack_valid = false;
-}
-
 void weft_path_freeze(struct weft_srd *srd, struct weft_active *act)
 {
 	act->lb.frozen_until = srd->now + 10 * act->cc.srtt;
 	act->lb.recycled_len = 0;
+	act->lb.burst_left = 0;
 }
 
 /* Seldom enough that probes stay far below one percent of the packets. */
@@ -244,7 +248,7 @@ bool weft_path_next_probe(struct weft_srd *srd, struct weft_active *act, uint16_
 		return false;
 	act->at.probe = WEFT_NS_NEVER;
 	/* A context with nothing to send does not care; it probes when it goes on. */
-	if (!act->lb.out || (!act->tx.fly_pkts && !weft_txw_has_work(act)))
+	if (!act->lb.out || (!act->tx.fly_pkts && !weft_txw_has_work(srd, act)))
 		return false;
 	for (uint32_t ev = 0; ev < srd->cfg.paths; ev++) {
 		struct weft_path *path = weft_path_at(srd, act, (uint16_t)ev);

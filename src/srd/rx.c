@@ -408,6 +408,11 @@ void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 		weft_drop_count(srd, WEFT_SRD_DROP_WINDOW);
 		return;
 	}
+	if (op->una >= WEFT_SPAN || op->una > hdr->psn) {
+		weft_drop_count(srd, WEFT_SRD_DROP_BOUNDS);
+		return;
+	}
+	weft_ack_peer_una(act, hdr->psn - op->una);
 	if (is_psn_seen(ctx, act, hdr->psn)) {
 		weft_drop_count(srd, WEFT_SRD_DROP_DUPLICATE);
 		act->rx.dups++;
@@ -423,8 +428,6 @@ void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 		act->rx.newest_valid = true;
 		weft_credit_on_pull(srd, ctx, hdr->pull);
 	}
-	if (op->una <= hdr->psn)
-		weft_ack_peer_una(act, hdr->psn - op->una);
 	if (rx->trimmed) {
 		weft_drop_count(srd, WEFT_SRD_DROP_TRIMMED);
 		weft_ack_owe(srd, ctx, act, hdr, rx->ce, true, true);

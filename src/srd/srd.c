@@ -261,11 +261,9 @@ int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns
 	if (wr->len > (wr->op <= WEFT_SRD_SEND_IMM ? WEFT_SRD_SEND_MAX : WEFT_SRD_RDMA_MAX))
 		return -EMSGSIZE;
 	ctx = &srd->ctxs[wr->peer];
-	if (srd->closing || srd->msg_free == WEFT_NIL)
+	if (srd->closing || srd->msg_free == WEFT_NIL || !weft_ctx_may_activate(srd, ctx))
 		return -EAGAIN;
 	act = weft_ctx_activate(srd, ctx);
-	if (!act)
-		return -EAGAIN;
 	msg = weft_msg_alloc(srd, ctx, false);
 	msg->cookie = wr->cookie;
 	msg->kind = kind_of(wr->op);
@@ -470,8 +468,10 @@ weft_ns weft_srd_next_deadline(const struct weft_srd *srd)
 
 /* Output */
 
+/* Probes queue like data: what one proves, about the order on its path or about the peer's being alive,
+ * it must prove for data. */
 static void build_probe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act, uint16_t ev,
-			bool of_path, struct weft_srd_tx *tx)
+			struct weft_srd_tx *tx)
 {
 	struct weft_hdr hdr;
 
@@ -479,8 +479,8 @@ static void build_probe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 	hdr.flags = WEFT_PKT_F_ACKREQ;
 	hdr.psn = act->tx.una;
 	weft_txw_finish(srd, ctx, &hdr, 0, true, tx);
-	tx->control = !of_path;
-	tx->probe = of_path;
+	tx->control = false;
+	tx->probe = true;
 }
 
 static bool next_of_ctx(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_srd_tx *tx)
@@ -501,12 +501,12 @@ static bool next_of_ctx(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 	}
 	if (act->probe_now) {
 		act->probe_now = false;
-		build_probe(srd, ctx, act, weft_path_pick_control(srd, act), false, tx);
+		build_probe(srd, ctx, act, weft_path_pick_control(srd, act), tx);
 		return true;
 	}
 	if (act->lb.out && weft_path_next_probe(srd, act, &ev)) {
 		srd->stats.path_probes++;
-		build_probe(srd, ctx, act, ev, true, tx);
+		build_probe(srd, ctx, act, ev, tx);
 		return true;
 	}
 	return false;
@@ -528,10 +528,13 @@ bool weft_srd_next_packet(struct weft_srd *srd, weft_ns now, struct weft_srd_tx 
 		return true;
 	while (srd->ready_head != WEFT_NIL) {
 		struct weft_ctx *ctx = &srd->ctxs[srd->ready_head];
-		const struct weft_active *act;
+		struct weft_active *act;
 
 		if (!next_of_ctx(srd, ctx, tx_out)) {
 			ready_pop(srd);
+			act = weft_ctx_active(srd, ctx);
+			if (act) /* What comes later is another burst. */
+				act->lb.burst_left = 0;
 			weft_ctx_arm(srd, ctx);
 			continue;
 		}

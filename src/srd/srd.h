@@ -127,7 +127,8 @@ struct weft_srd_cfg {
 
 	/* Sizes, fixed for the engine's life. */
 	uint32_t contexts_max;         /* Peers known at a time, idle ones included. */
-	uint32_t active_max;           /* Peers with traffic under way at a time. */
+	uint32_t active_max;           /* Peers with traffic under way at a time; a quarter of them is kept
+	                                * for peers that call us. */
 	uint32_t msgs_max;             /* Work requests accepted and not completed. */
 	uint32_t reads_max;            /* READs of peers being answered at a time. */
 	uint32_t rx_msgs_max;          /* Messages of several packets partly received. */
@@ -232,7 +233,7 @@ struct weft_srd_wr {
 };
 
 /* Accept a work request. 0: complete() will be called for it exactly once. -EAGAIN: msgs_max are
- * outstanding, or the engine is closing. -EMSGSIZE: too long. -EINVAL: no such peer or operation. */
+ * outstanding, or traffic with too many other peers is under way, or the engine is closing. -EMSGSIZE: too long. -EINVAL: no such peer or operation. */
 int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns now);
 
 /* One frame from the wire. */
@@ -252,7 +253,7 @@ struct weft_srd_tx {
 	struct weft_gid to;
 	uint16_t path;                 /* 0 .. paths - 1: the entropy that selects the way. */
 	bool control;                  /* Carries no message data: worth a faster class where there is one. */
-	bool probe;                    /* Carries none either, but must queue like data: it tries a path. */
+	bool probe;                    /* Carries none either, but must queue like data. */
 	uint32_t head_len;
 	struct weft_srd_payload payload;
 	uint8_t head[WEFT_SRD_HEAD_MAX];

@@ -159,9 +159,9 @@ uint64_t weft_txw_backlog(const struct weft_active *act)
 	return act->tx.unsent + act->tx.lost_bytes;
 }
 
-bool weft_txw_has_work(const struct weft_active *act)
+bool weft_txw_has_work(const struct weft_srd *srd, const struct weft_active *act)
 {
-	return act->tx.sendq.head != WEFT_NIL || act->tx.lost_pkts;
+	return act->tx.sendq.head != WEFT_NIL || act->tx.lost_pkts || act->at.rnr <= srd->now;
 }
 
 /* Building packets */
@@ -284,7 +284,7 @@ static void build(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 		hdr.flags |= WEFT_PKT_F_LAST;
 	if (e->tries)
 		hdr.flags |= WEFT_PKT_F_RTX;
-	if (!weft_txw_has_work(act) || act->tx.next - act->tx.una >= WEFT_SPAN ||
+	if (!weft_txw_has_work(srd, act) || act->tx.next - act->tx.una >= WEFT_SPAN ||
 	    act->tx.inflight_bytes + tx->payload.len >= act->cc.cwnd)
 		hdr.flags |= WEFT_PKT_F_ACKREQ;
 	if (crc && !is_void) {
@@ -337,8 +337,6 @@ static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_activ
 	struct weft_entry *e = weft_txw_entry(srd, act, psn);
 	uint32_t bytes = e->len + WEFT_SRD_DATA_HEAD;
 
-	if (srd->now - act->last_tx > WEFT_TS_MEMORY)
-		weft_path_forget_times(srd, act);
 	e->ev = ev;
 	weft_cc_on_sent(srd, act, bytes);
 	build(srd, ctx, act, e, psn, ev, tx);

@@ -405,7 +405,7 @@ static void check_rings(struct weft_srd *srd)
 	}
 	FUZZ_CHECK(ready == n, "%u contexts ready, %u on the ring", ready, n);
 	for (uint32_t i = 0; i < srd->credit.len; i++)
-		FUZZ_CHECK(srd->credit.list[i] < srd->ctx_len && srd->ctxs[srd->credit.list[i]].demand,
+		FUZZ_CHECK(srd->credit.list[i] < srd->ctx_len && srd->ctxs[srd->credit.list[i]].flags & WEFT_CTX_F_DEMAND,
 			   "credit list leads to a context without demand");
 }
 

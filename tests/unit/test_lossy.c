@@ -51,6 +51,7 @@ static int setup(void **state)
 		.port_buffer = 1u << 20,
 		.ecn_threshold = 10000,
 		.burst_len = 10,
+		.burst_max = WEFT_MS(10),
 		.reorder_max = WEFT_US(50),
 		.late_min = WEFT_MS(1),
 		.late_max = WEFT_MS(2),

@@ -37,6 +37,7 @@ struct weft_lossy_pair {
 	uint8_t blocked_as;
 	bool out_of_scope;
 	bool burst; /* In the bad state of the Gilbert model. */
+	weft_ns burst_until;
 };
 
 const char *weft_lossy_fault_name(enum weft_lossy_fault fault)
@@ -205,15 +206,19 @@ static void inject(struct weft_lossy *net, struct weft_lossy_frame *f, weft_ns n
 	push(net, f, now + pick_ns(net, net->cfg.latency_min, 2 * net->cfg.latency_max));
 }
 
-/* "Bursts": two states. In the bad one nine of ten frames are lost, until it ends by chance. */
-static bool lost_in_burst(struct weft_lossy *net, struct weft_lossy_pair *pair)
+/* "Bursts": two states. In the bad one nine of ten frames are lost, until it ends by chance, or by time:
+ * else a sender that backs off would make a burst of some frames last for seconds. */
+static bool lost_in_burst(struct weft_lossy *net, struct weft_lossy_pair *pair, weft_ns now)
 {
 	if (!net->cfg.dose[WEFT_LOSSY_BURST])
 		return false;
-	if (!pair->burst)
+	if (!pair->burst) {
 		pair->burst = throw_dose(net, WEFT_LOSSY_BURST);
-	else if (weft_prng_below(&net->prng, WEFT_MAX(net->cfg.burst_len, 1u)) == 0)
+		pair->burst_until = now + net->cfg.burst_max;
+	} else if (weft_prng_below(&net->prng, WEFT_MAX(net->cfg.burst_len, 1u)) == 0 ||
+		   now >= pair->burst_until) {
 		pair->burst = false;
+	}
 	return pair->burst && weft_prng_below(&net->prng, 10) != 0;
 }
 
@@ -233,7 +238,7 @@ static enum weft_lossy_fault swallowed_by_dose(struct weft_lossy *net, struct we
 
 	if (throw_dose(net, WEFT_LOSSY_LOSS))
 		return WEFT_LOSSY_LOSS;
-	if (lost_in_burst(net, pair))
+	if (lost_in_burst(net, pair, f->sent_at))
 		return WEFT_LOSSY_BURST;
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(losses); i++)
 		if ((f->class & losses[i].class) && throw_dose(net, losses[i].fault))

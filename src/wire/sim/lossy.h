@@ -108,7 +108,8 @@ struct weft_lossy_cfg {
 	uint32_t ecn_threshold; /* Bytes waiting above which a frame is marked. */
 	bool trim; /* A full queue cuts the payload off instead of dropping the frame. */
 	uint32_t dose[WEFT_LOSSY_DOSES];
-	uint32_t burst_len; /* Mean length of a burst, in frames. */
+	uint32_t burst_len; /* Mean length of a burst, in frames ... */
+	weft_ns burst_max; /* ... and the longest time it lasts. */
 	weft_ns reorder_max; /* How late a reordered frame, or a lagging path, can be. */
 	weft_ns late_min, late_max;
 	uint32_t tag_at, tag_len; /* Where in the head the authentication lies: a target. */
