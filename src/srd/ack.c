@@ -322,7 +322,7 @@ static void apply_echo(struct weft_srd *srd, struct weft_active *act, const stru
 	path->flags |= WEFT_PATH_SEEN;
 	rtt = (weft_ns)age << 4;
 	if (echo->hold < UINT16_MAX && hold < rtt) {
-		weft_cc_on_sample(srd, act, path, rtt - hold, echo->ce);
+		weft_cc_on_sample(srd, act, path, rtt - hold);
 		if (echo->probe)
 			weft_path_on_probe(srd, act, echo->ev, rtt - hold);
 		weft_path_on_sample(srd, act, echo->ev, rtt - hold, echo->ce || echo->trimmed);
@@ -331,11 +331,16 @@ static void apply_echo(struct weft_srd *srd, struct weft_active *act, const stru
 		apply_trimmed(srd, act, echo);
 }
 
-/* Has this ACK been used before? Those more than 64 behind the newest count as used. */
+/* Has this ACK been used before? Those more than 64 behind the newest count as used, and those so far
+ * ahead that a lie must be the reason: believed, it would make all later ones look old. */
+#define ACK_LEAP ((uint64_t)1 << 20)
+
 static bool is_repeated(struct weft_ctx *ctx, struct weft_active *act, uint64_t seq)
 {
 	uint64_t behind;
 
+	if (seq > ctx->ack_seq_seen + ACK_LEAP)
+		return true;
 	if (seq > ctx->ack_seq_seen) {
 		behind = seq - ctx->ack_seq_seen;
 		act->tx.ack_seq_bits = behind < 64 ? act->tx.ack_seq_bits << behind : 0;
@@ -362,7 +367,7 @@ static void on_progress(struct weft_srd *srd, struct weft_active *act, const str
 void weft_ack_on_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 			const struct weft_hdr *hdr, const struct weft_ack *ack)
 {
-	bool newest = hdr->psn > ctx->ack_seq_seen;
+	bool newest = hdr->psn > ctx->ack_seq_seen && hdr->psn <= ctx->ack_seq_seen + ACK_LEAP;
 	struct applied sum = { 0 };
 
 	if (ack->cum > act->tx.next || act->tx.next - ack->cum > UINT32_MAX) {

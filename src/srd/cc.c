@@ -3,7 +3,7 @@
  *
  * The aim is the smallest window that keeps the bottleneck busy. Delay is the signal, measured without
  * the time that the receiver held its answer. A slow path alone is no congestion: path choice goes round
- * it. The window is cut only when most of the samples of a round trip lie above the target, or when
+ * it. The window is cut only when most of the paths sampled in a round trip lie above the target, or when
  * what arrives falls clearly short of what is sent; then once per round trip, in proportion to the
  * excess, by half at most. Below the target it grows, faster the emptier the queues are. At full window
  * and low delay there is nothing to compute.
@@ -116,13 +116,37 @@ static void base_sample(struct weft_srd *srd, struct weft_active *act, weft_ns r
 	act->cc.base_rtt = WEFT_MIN(act->cc.base_rtt, rtt);
 }
 
-void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path, weft_ns rtt,
-		       bool ce)
+/* Each path has one voice in a round, its latest. */
+static void count_path(struct weft_active *act, struct weft_path *path, bool above)
+{
+	if (!(path->flags & WEFT_PATH_ROUND))
+		act->cc.round_seen++;
+	if (path->flags & WEFT_PATH_ABOVE)
+		act->cc.round_above--;
+	path->flags |= WEFT_PATH_ROUND;
+	path->flags &= (uint8_t)~WEFT_PATH_ABOVE;
+	if (!above)
+		return;
+	path->flags |= WEFT_PATH_ABOVE;
+	act->cc.round_above++;
+}
+
+static void begin_round(struct weft_srd *srd, struct weft_active *act)
+{
+	for (uint32_t ev = 0; ev < srd->cfg.paths; ev++)
+		weft_path_at(srd, act, (uint16_t)ev)->flags &= (uint8_t)~(WEFT_PATH_ROUND | WEFT_PATH_ABOVE);
+	act->cc.peak_rtt = WEFT_MAX(act->cc.round_peak, act->cc.peak_rtt / 2);
+	act->cc.round_peak = 0;
+	act->cc.round_at = srd->now;
+	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;
+	act->cc.round_seen = act->cc.round_above = 0;
+}
+
+void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path, weft_ns rtt)
 {
 	int64_t diff;
 	uint32_t delay;
 
-	(void)ce;
 	base_sample(srd, act, rtt);
 	diff = (int64_t)rtt - (int64_t)act->cc.srtt;
 	act->cc.srtt = (weft_ns)((int64_t)act->cc.srtt + diff / 8);
@@ -133,10 +157,7 @@ void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct wef
 	path->srtt_ns = path->srtt_ns ? (uint32_t)((3 * (uint64_t)path->srtt_ns + rtt) / 4) : (uint32_t)rtt;
 	delay = (uint32_t)WEFT_MIN(rtt - act->cc.base_rtt, UINT32_MAX / 16);
 	act->cc.avg_delay = (uint32_t)((7 * (uint64_t)act->cc.avg_delay + delay) / 8);
-	if (act->cc.round_seen < UINT16_MAX) {
-		act->cc.round_seen++;
-		act->cc.round_above += delay > weft_cc_target(srd, act);
-	}
+	count_path(act, path, delay > weft_cc_target(srd, act));
 }
 
 static void cut_to(struct weft_srd *srd, struct weft_active *act, uint64_t bytes)
@@ -152,18 +173,14 @@ static void cut_to(struct weft_srd *srd, struct weft_active *act, uint64_t bytes
 static void end_round(struct weft_srd *srd, struct weft_active *act)
 {
 	uint64_t cwnd = act->cc.cwnd, target = weft_cc_target(srd, act), avg = act->cc.avg_delay;
-	bool majority = act->cc.round_seen >= 4 && 2 * act->cc.round_above > act->cc.round_seen;
+	bool majority = 2 * act->cc.round_above > act->cc.round_seen;
 	bool short_of = act->cc.round_lost * (uint64_t)10 > act->cc.round_sent;
 
 	if (majority && avg > target && !act->cc.credit_mode)
 		cut_to(srd, act, WEFT_MAX(cwnd - cwnd * 4 / 5 * (avg - target) / avg, cwnd / 2));
 	if (short_of && !act->cc.credit_mode)
 		cut_to(srd, act, WEFT_MAX(act->cc.round_acked, cwnd / 2));
-	act->cc.peak_rtt = WEFT_MAX(act->cc.round_peak, act->cc.peak_rtt / 2);
-	act->cc.round_peak = 0;
-	act->cc.round_at = srd->now;
-	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;
-	act->cc.round_seen = act->cc.round_above = 0;
+	begin_round(srd, act);
 }
 
 static void grow(struct weft_srd *srd, struct weft_active *act, uint32_t bytes)

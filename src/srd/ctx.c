@@ -107,6 +107,7 @@ static void deactivate(struct weft_srd *srd, struct weft_ctx *ctx)
 	if (ctx->state == WEFT_CTX_OPEN)
 		ctx->hs_at = (uint32_t)(srd->now >> 10);
 	ctx->credit_used = (uint16_t)((act->cc.credit_used + WEFT_PROTO_QUANTUM - 1) / WEFT_PROTO_QUANTUM);
+	act->ctx = WEFT_NIL;
 	act->next_free = srd->active_free;
 	srd->active_free = ctx->active;
 	ctx->active = WEFT_NIL;
@@ -133,8 +134,11 @@ static void reclaim(struct weft_srd *srd)
 {
 	for (uint32_t n = 0; n < srd->cfg.active_max; n++) {
 		const struct weft_active *act = &srd->actives[srd->active_hand++ % srd->cfg.active_max];
-		struct weft_ctx *ctx = &srd->ctxs[act->ctx];
+		struct weft_ctx *ctx;
 
+		if (act->ctx == WEFT_NIL)
+			continue;
+		ctx = &srd->ctxs[act->ctx];
 		if (ctx->state == WEFT_CTX_OPEN && is_idle(srd, ctx, act)) {
 			deactivate(srd, ctx);
 			return;
@@ -176,7 +180,8 @@ struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx
 			.rnr = { WEFT_NIL, WEFT_NIL },
 			.all_head = WEFT_NIL,
 			.ack_seq_bits = UINT64_MAX }, /* What was used before the rest stays used. */
-		.rx = { .top = ctx->rx_cum, .peer_una = ctx->rx_cum, .refused_top = ctx->rx_cum },
+		.rx = { .top = ctx->rx_cum, .peer_una = ctx->rx_cum, .refused_top = ctx->rx_cum,
+			.newest_at = srd->now - WEFT_MIN(srd->now, WEFT_TS_MEMORY) },
 		.at = { WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER,
 			WEFT_NS_NEVER },
 		.last_heard = srd->now,
@@ -394,7 +399,7 @@ void weft_ctx_fail(struct weft_srd *srd, struct weft_ctx *ctx, enum weft_srd_sta
 
 	if (status == WEFT_SRD_UNRESPONSIVE || status == WEFT_SRD_UNREACHABLE)
 		srd->stats.unresponsive_remote_events++;
-	else
+	else if (status == WEFT_SRD_ABORT)
 		srd->stats.contexts_reset++;
 	weft_credit_forget(srd, ctx);
 	ctx->state = WEFT_CTX_CLOSED;

@@ -77,6 +77,8 @@ static_assert(sizeof(struct weft_path) == 16, "path");
 #define WEFT_PATH_OUT   0x01u /* Not in use until a probe comes back. */
 #define WEFT_PATH_SEEN  0x02u /* acked_ts and srtt_ns are valid. */
 #define WEFT_PATH_GOOD  0x04u /* Acknowledged something and lost nothing since. */
+#define WEFT_PATH_ROUND 0x08u /* Sampled in this round of congestion control ... */
+#define WEFT_PATH_ABOVE 0x10u /* ... and its latest delay was above target. */
 
 struct weft_rx_echo {
 	uint32_t tx_ts;
@@ -110,7 +112,7 @@ struct weft_active {
 		struct weft_msgq sendq;
 		struct weft_msgq rnr;         /* Leaders, then followers: see "Receiver not ready". */
 		uint32_t all_head;            /* Every message of this context. */
-		uint32_t msgs, reads_waiting;
+		uint32_t reads_waiting;
 		uint32_t quantum;             /* Bytes the message at the head may still send in its turn. */
 		uint32_t rack_ts;             /* Latest transmission (16 ns) known to have arrived. */
 		uint64_t ack_seq_bits;        /* Which of the 64 ACKs up to the newest were used. */
@@ -124,7 +126,7 @@ struct weft_active {
 		uint64_t bits[WEFT_WORDS];    /* Received PSNs at or above ctx->rx_cum. */
 		uint64_t top;                 /* One more than the highest received. */
 		uint32_t newest_ts;           /* Latest tx_ts seen: orders the peer's pull values. */
-		bool newest_valid;
+		weft_ns newest_at;            /* When that arrived. */
 		struct weft_rx_echo echo[WEFT_PROTO_ECHOES];
 		uint8_t refused[WEFT_SRD_WINDOW / 2]; /* A nibble per PSN: why it was refused; see ack.c. */
 		uint64_t refused_top;         /* One more than the highest refused PSN. */
@@ -144,7 +146,6 @@ struct weft_active {
 		uint32_t mask, turn;          /* Permuted round-robin: position `turn` xor `mask`. */
 		uint16_t recycled[WEFT_RECYCLE];
 		uint8_t recycled_len;
-		uint8_t probes_flying;
 		uint16_t out;                 /* Paths marked OUT. */
 		uint16_t burst_ev;
 		uint32_t burst_left;
@@ -160,7 +161,7 @@ struct weft_active {
 		weft_ns base_next, base_at;   /* ... of which this is the current one's, begun then. */
 		weft_ns round_at;             /* When this round began. */
 		uint32_t round_acked, round_sent, round_lost;
-		uint16_t round_seen, round_above;
+		uint16_t round_seen, round_above; /* Paths. */
 		bool credit_mode, base_known;
 		uint32_t credit_used;         /* Bytes sent in credit mode since the context opened. */
 	} cc;
@@ -440,7 +441,8 @@ weft_ns weft_loss_rto(const struct weft_srd *srd, const struct weft_active *act)
 /* path.c */
 void weft_path_reset(struct weft_srd *srd, struct weft_active *act);
 struct weft_path *weft_path_at(struct weft_srd *srd, const struct weft_active *act, uint16_t ev);
-/* `avoid` is a path not to take if there is another; paths_max for none. */
+#define WEFT_PATH_NONE UINT16_MAX
+/* `avoid` is a path not to take if there is another, or NONE. */
 uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes, uint16_t avoid);
 uint16_t weft_path_pick_control(struct weft_srd *srd, struct weft_active *act);
 void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt, bool ce);
@@ -455,8 +457,7 @@ void weft_cc_reset(struct weft_srd *srd, struct weft_active *act, uint32_t srtt_
 bool weft_cc_may_send(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_active *act,
 		      uint32_t bytes);
 void weft_cc_on_sent(struct weft_srd *srd, struct weft_active *act, uint32_t bytes);
-void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path, weft_ns rtt,
-		       bool ce);
+void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path, weft_ns rtt);
 void weft_cc_on_acked(struct weft_srd *srd, struct weft_active *act, uint32_t bytes);
 void weft_cc_on_lost(struct weft_srd *srd, struct weft_active *act, uint32_t bytes);
 void weft_cc_on_timeout(struct weft_srd *srd, struct weft_active *act);
@@ -467,6 +468,8 @@ int32_t weft_cc_credit(const struct weft_ctx *ctx, const struct weft_active *act
 /* rx.c */
 void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr,
 		     const struct weft_op *op, const uint8_t *payload, const struct weft_srd_rx *rx);
+bool weft_rx_note_time(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
+		       const struct weft_hdr *hdr);
 void weft_rx_release_ctx(struct weft_srd *srd, uint32_t ctx);
 void weft_rx_on_qp_gone(struct weft_srd *srd, uint16_t qpn);
 

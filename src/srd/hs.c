@@ -142,7 +142,7 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 		return;
 	}
 	i = weft_ctx_find(srd, &hello.src);
-	if (i == WEFT_NIL)
+	if (i == WEFT_NIL && !srd->closing)
 		i = weft_ctx_create(srd, &hello.src);
 	if (i == WEFT_NIL || srd->closing) {
 		weft_drop_count(srd, WEFT_SRD_DROP_NO_MEMORY);
@@ -321,12 +321,12 @@ bool weft_hs_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 	};
 	uint16_t ev = (uint16_t)weft_prng_below(&srd->prng, srd->cfg.paths);
 
-	if (ctx->flags & WEFT_CTX_F_WELCOME) {
-		bool open = ctx->state == WEFT_CTX_OPEN && !ctx->pend_epoch;
+	bool open = ctx->state == WEFT_CTX_OPEN && !ctx->pend_epoch;
+	bool welcome = ctx->flags & WEFT_CTX_F_WELCOME && ctx->state != WEFT_CTX_FIN &&
+		       (open || ctx->pend_epoch);
 
-		ctx->flags &= (uint8_t)~WEFT_CTX_F_WELCOME;
-		if (ctx->state == WEFT_CTX_FIN || (!open && !ctx->pend_epoch))
-			return false;
+	ctx->flags &= (uint8_t)~WEFT_CTX_F_WELCOME;
+	if (welcome) {
 		weft_txw_fill_hdr(srd, ctx, WEFT_PKT_WELCOME, ev, &hdr);
 		hdr.dst_ctx = open ? ctx->peer_ctx : ctx->pend_peer_ctx;
 		hdr.dst_epoch = open ? ctx->peer_epoch : ctx->pend_peer_epoch;

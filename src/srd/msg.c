@@ -107,7 +107,6 @@ struct weft_msg *weft_msg_alloc(struct weft_srd *srd, struct weft_ctx *ctx, bool
 	if (act->tx.all_head != WEFT_NIL)
 		srd->msgs[act->tx.all_head].all_prev = i;
 	act->tx.all_head = i;
-	act->tx.msgs++;
 	return msg;
 }
 
@@ -434,7 +433,6 @@ void weft_msg_destroy(struct weft_srd *srd, struct weft_msg *msg)
 		srd->msgs[msg->all_prev].all_next = msg->all_next;
 	if (msg->all_next != WEFT_NIL)
 		srd->msgs[msg->all_next].all_prev = msg->all_prev;
-	act->tx.msgs--;
 	msg->where = WEFT_MSG_FREE;
 	if (read) {
 		msg->next = srd->read_free;

@@ -50,7 +50,9 @@ static struct weft_rxm *rxm_create(struct weft_srd *srd, struct weft_active *act
 {
 	uint32_t i = srd->rxm_free, *bucket = rxm_bucket(srd, act->ctx, op->msg_id);
 
-	if (i == WEFT_NIL)
+	/* One peer may not hold them all: messages to a QP without receives could, for as long as it has
+	 * none. */
+	if (i == WEFT_NIL || act->rx.msgs >= WEFT_MAX(srd->cfg.rx_msgs_max / 4, 8))
 		return NULL;
 	srd->rxm_free = srd->rxms[i].next;
 	srd->rxms[i] = (struct weft_rxm){
@@ -273,6 +275,7 @@ static uint8_t on_write(struct weft_srd *srd, struct weft_active *act, const str
 {
 	struct weft_srd_msg_info info = info_of_op(srd, act, op);
 	enum weft_srd_status st;
+	uint8_t code;
 
 	if (op->msg_len > WEFT_SRD_RDMA_MAX)
 		return IGNORE;
@@ -281,10 +284,12 @@ static uint8_t on_write(struct weft_srd *srd, struct weft_active *act, const str
 	st = srd->ops->write(srd->owner, &info, op->off, payload, len);
 	if (st)
 		return code_of(st);
-	srd->stats.rdma_write_recv_bytes += len;
-	if (op->op == WEFT_WIRE_WRITE)
-		return 0;
-	return len == op->msg_len ? finish_imm(srd, &info) : write_imm_part(srd, act, op, &info, len);
+	code = op->op == WEFT_WIRE_WRITE ? 0 :
+	       len == op->msg_len	 ? finish_imm(srd, &info) :
+					   write_imm_part(srd, act, op, &info, len);
+	if (!code)
+		srd->stats.rdma_write_recv_bytes += len;
+	return code;
 }
 
 static uint8_t on_read(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
@@ -386,10 +391,16 @@ static uint8_t execute(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	return IGNORE;
 }
 
-/* Sent after everything that has arrived so far. */
-static bool is_newest(const struct weft_active *act, const struct weft_hdr *hdr)
+/* Was this sent after everything that has arrived so far? Then what it says of the peer's needs is news. */
+bool weft_rx_note_time(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
+		       const struct weft_hdr *hdr)
 {
-	return !act->rx.newest_valid || weft_ts_after(hdr->tx_ts, act->rx.newest_ts);
+	if (srd->now - act->rx.newest_at < WEFT_TS_MEMORY && !weft_ts_after(hdr->tx_ts, act->rx.newest_ts))
+		return false;
+	act->rx.newest_ts = hdr->tx_ts;
+	act->rx.newest_at = srd->now;
+	weft_credit_on_pull(srd, ctx, hdr->pull);
+	return true;
 }
 
 void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr,
@@ -417,17 +428,13 @@ void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 		weft_drop_count(srd, WEFT_SRD_DROP_DUPLICATE);
 		act->rx.dups++;
 		/* An old copy is acknowledged, but its time would tell nothing about its path. */
-		if (is_newest(act, hdr))
+		if (weft_rx_note_time(srd, ctx, act, hdr))
 			weft_ack_owe(srd, ctx, act, hdr, rx->ce, false, true);
 		act->rx.ack_now = true;
 		weft_ctx_ready(srd, ctx);
 		return;
 	}
-	if (is_newest(act, hdr)) {
-		act->rx.newest_ts = hdr->tx_ts;
-		act->rx.newest_valid = true;
-		weft_credit_on_pull(srd, ctx, hdr->pull);
-	}
+	(void)weft_rx_note_time(srd, ctx, act, hdr);
 	if (rx->trimmed) {
 		weft_drop_count(srd, WEFT_SRD_DROP_TRIMMED);
 		weft_ack_owe(srd, ctx, act, hdr, rx->ce, true, true);

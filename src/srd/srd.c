@@ -153,8 +153,10 @@ static void init_pools(struct weft_srd *srd)
 
 	memset(srd->ctx_hash, 0xff, (srd->ctx_hash_mask + 1) * sizeof(*srd->ctx_hash));
 	memset(srd->rxm_hash, 0xff, (srd->rxm_hash_mask + 1) * sizeof(*srd->rxm_hash));
-	for (uint32_t i = 0; i < cfg->active_max; i++)
+	for (uint32_t i = 0; i < cfg->active_max; i++) {
+		srd->actives[i].ctx = WEFT_NIL;
 		srd->actives[i].next_free = i + 1 < cfg->active_max ? i + 1 : WEFT_NIL;
+	}
 	for (uint32_t i = 0; i < srd->chunks_len; i++)
 		srd->chunk_next[i] = (uint16_t)(i + 1 < srd->chunks_len ? i + 1 : WEFT_SLOT_NIL);
 	for (uint32_t i = 0; i < msgs; i++) {
@@ -174,7 +176,9 @@ struct weft_srd *weft_srd_init(void *mem, const struct weft_srd_cfg *cfg, const 
 			       void *owner, weft_ns now)
 {
 	struct weft_srd *srd = mem;
+	const char *why;
 
+	weft_assert(!weft_srd_cfg_check(cfg, &why) && (uintptr_t)mem % 64 == 0);
 	*srd = (struct weft_srd){
 		.cfg = *cfg,
 		.ops = ops,
@@ -261,6 +265,8 @@ int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns
 	if (wr->len > (wr->op <= WEFT_SRD_SEND_IMM ? WEFT_SRD_SEND_MAX : WEFT_SRD_RDMA_MAX))
 		return -EMSGSIZE;
 	ctx = &srd->ctxs[wr->peer];
+	if (!ctx->refs)
+		return -EINVAL;
 	if (srd->closing || srd->msg_free == WEFT_NIL || !weft_ctx_may_activate(srd, ctx))
 		return -EAGAIN;
 	act = weft_ctx_activate(srd, ctx);
@@ -297,8 +303,10 @@ static void on_ack(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft
 		weft_drop_count(srd, WEFT_SRD_DROP_TYPE);
 		return;
 	}
-	if (act && ctx->state == WEFT_CTX_OPEN)
-		weft_ack_on_packet(srd, ctx, act, hdr, &ack);
+	if (!act || ctx->state != WEFT_CTX_OPEN)
+		return;
+	(void)weft_rx_note_time(srd, ctx, act, hdr);
+	weft_ack_on_packet(srd, ctx, act, hdr, &ack);
 }
 
 static void on_probe(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr, bool ce)
@@ -310,7 +318,7 @@ static void on_probe(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 		return;
 	}
 	weft_ack_peer_una(act, WEFT_MIN(hdr->psn, act->rx.top));
-	weft_credit_on_pull(srd, ctx, hdr->pull);
+	(void)weft_rx_note_time(srd, ctx, act, hdr);
 	weft_ack_owe(srd, ctx, act, hdr, ce, false, true);
 }
 
@@ -357,8 +365,6 @@ static void on_ctx_packet(struct weft_srd *srd, const struct weft_hdr *hdr, cons
 	ctx->flags |= WEFT_CTX_F_ANSWERED;
 	act = weft_ctx_active(srd, ctx);
 	if (act) {
-		if (srd->now - act->last_heard > WEFT_TS_MEMORY)
-			act->rx.newest_valid = false;
 		act->last_heard = srd->now;
 		act->quiet_probes = 0;
 	}

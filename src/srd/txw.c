@@ -424,7 +424,7 @@ static bool launch_fresh(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 	act->tx.next++;
 	msg->inflight++;
 	end_turn(srd, act, msg, len);
-	launch(srd, ctx, act, psn, weft_path_pick(srd, act, len + WEFT_SRD_DATA_HEAD, srd->cfg.paths), tx);
+	launch(srd, ctx, act, psn, weft_path_pick(srd, act, len + WEFT_SRD_DATA_HEAD, WEFT_PATH_NONE), tx);
 	return true;
 }
 
