@@ -27,12 +27,12 @@ static weft_ns rto_now(const struct weft_srd *srd, const struct weft_active *act
 	return WEFT_MIN(weft_loss_rto(srd, act) << WEFT_MIN(act->rto_count, 16), srd->cfg.rto_max);
 }
 
-/* How old a packet must be for the rule across paths: 1.4 times what a slow path should take, but
+/* How old a packet must be for the rule across paths: 5/4 of what a slow path should take, but
  * clearly less than a timeout, which would cost more than the packet. */
 static weft_ns patience(const struct weft_srd *srd, const struct weft_active *act)
 {
 	weft_ns spread = WEFT_MAX(4 * act->cc.rttvar, act->cc.base_rtt / 4);
-	weft_ns wait = (act->cc.srtt + spread) * act->reo_mult * 7 / 5;
+	weft_ns wait = (act->cc.srtt + spread) * act->reo_mult * 5 / 4;
 
 	wait = WEFT_MAX(wait, WEFT_MIN(act->cc.peak_rtt * 5 / 4, 4 * wait));
 	if (act->cc.credit_mode)

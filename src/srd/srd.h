@@ -25,7 +25,7 @@
 
 #define WEFT_SRD_SEND_MAX  8928u       /* Bytes in one SEND, whatever the link can carry. */
 #define WEFT_SRD_RDMA_MAX  (1u << 30)  /* Bytes in one WRITE or READ. */
-#define WEFT_SRD_WINDOW    1024u       /* Packets between the oldest open PSN and the newest. */
+#define WEFT_SRD_WINDOW    1024u       /* Places for open PSNs; 64 of them stay free (engine.h, SPAN). */
 #define WEFT_SRD_PATHS_MAX 256u
 #define WEFT_SRD_PATHS_MIN 16u         /* Fewer find no way round much; but 1 is allowed, for comparison. */
 #define WEFT_SRD_HEAD_MAX  704u        /* Longest head that next_packet builds (an ACK with everything). */
