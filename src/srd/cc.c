@@ -173,7 +173,8 @@ static void cut_to(struct weft_srd *srd, struct weft_active *act, uint64_t bytes
 static void end_round(struct weft_srd *srd, struct weft_active *act)
 {
 	uint64_t cwnd = act->cc.cwnd, target = weft_cc_target(srd, act), avg = act->cc.avg_delay;
-	bool majority = 2 * act->cc.round_above > act->cc.round_seen;
+	bool majority = act->cc.round_seen >= WEFT_MIN(4, srd->cfg.paths) &&
+			2 * act->cc.round_above > act->cc.round_seen;
 	bool short_of = act->cc.round_lost * (uint64_t)10 > act->cc.round_sent;
 
 	if (majority && avg > target && !act->cc.credit_mode)

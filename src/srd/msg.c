@@ -328,15 +328,17 @@ static void rnr_dissolve(struct weft_srd *srd, struct weft_active *act, struct w
 	rnr_arm(srd, act);
 }
 
-/* First retry at once, then 40 to 120 us, doubling, up to a second. */
-static weft_ns rnr_delay(struct weft_srd *srd, struct weft_msg *msg)
+/* First retry at once, then 40 to 120 us, doubling, up to a second; up to ten milliseconds when it is
+ * only the peer's memory that is short, since that comes and goes with its traffic. */
+static weft_ns rnr_delay(struct weft_srd *srd, struct weft_msg *msg, uint8_t code)
 {
+	weft_ns most = code == WEFT_CODE_BUSY ? WEFT_MS(10) : WEFT_S(1);
 	weft_ns base = WEFT_US(40) + weft_prng_below(&srd->prng, 80000);
 	uint32_t stage = msg->rnr_stage;
 
 	if (msg->rnr_stage < 15)
 		msg->rnr_stage++;
-	return stage ? WEFT_MIN(base << (stage - 1), WEFT_S(1)) : 0;
+	return stage ? WEFT_MIN(base << (stage - 1), most) : 0;
 }
 
 static void rnr_again_at(struct weft_srd *srd, struct weft_active *act, struct weft_msg *leader, weft_ns at)
@@ -347,7 +349,7 @@ static void rnr_again_at(struct weft_srd *srd, struct weft_active *act, struct w
 }
 
 /* Behind the other leaders, before the followers: the one that was refused last tries last. */
-static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg)
+static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg, uint8_t code)
 {
 	uint32_t at;
 
@@ -363,7 +365,7 @@ static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_
 		at = srd->msgs[at].next;
 	q_insert(srd, &act->tx.rnr, msg, at);
 	msg->where = WEFT_MSG_LEADER;
-	rnr_again_at(srd, act, msg, srd->now + rnr_delay(srd, msg));
+	rnr_again_at(srd, act, msg, srd->now + rnr_delay(srd, msg, code));
 }
 
 static struct weft_msg *rnr_due(struct weft_srd *srd, struct weft_active *act)
@@ -524,7 +526,7 @@ static bool on_refused(struct weft_srd *srd, struct weft_active *act, struct wef
 		weft_msg_fail(srd, msg, WEFT_SRD_RNR);
 	} else {
 		msg->attempt++;
-		rnr_wait(srd, act, msg);
+		rnr_wait(srd, act, msg, code);
 	}
 	return true;
 }

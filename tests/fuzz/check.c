@@ -30,7 +30,8 @@ static void check_chunks(struct weft_srd *srd)
 
 			if (chunk == WEFT_SLOT_NIL)
 				continue;
-			FUZZ_CHECK(chunk < srd->chunks_len && !seen[chunk], "chunk %u owned twice", chunk);
+			FUZZ_CHECK(chunk < srd->chunks_len && !seen[chunk], "chunk %u owned twice",
+				   chunk);
 			seen[chunk] = 1;
 			owned++;
 		}
@@ -61,8 +62,8 @@ static void check_pieces(struct weft_srd *srd)
 
 			FUZZ_CHECK(i < srd->pieces_len && !seen[i], "piece %u owned twice", i);
 			FUZZ_CHECK(piece->off <= msg->len && piece->len <= msg->len - piece->off,
-				   "piece [%u, +%u) outside a message of %u", piece->off, piece->len,
-				   msg->len);
+				   "piece [%u, +%u) outside a message of %u", piece->off,
+				   piece->len, msg->len);
 			seen[i] = 1;
 		}
 	}
@@ -80,8 +81,10 @@ static uint32_t free_msgs(const struct weft_srd *srd, uint32_t head, uint32_t lo
 	uint32_t n = 0;
 
 	for (uint32_t i = head; i != WEFT_NIL; i = srd->msgs[i].next, n++) {
-		FUZZ_CHECK(i >= lo && i < hi && n < hi - lo, "list of free messages leads to %u", i);
-		FUZZ_CHECK(srd->msgs[i].where == WEFT_MSG_FREE, "message %u on the free list in use", i);
+		FUZZ_CHECK(i >= lo && i < hi && n < hi - lo, "list of free messages leads to %u",
+			   i);
+		FUZZ_CHECK(srd->msgs[i].where == WEFT_MSG_FREE,
+			   "message %u on the free list in use", i);
 	}
 	return n;
 }
@@ -90,7 +93,8 @@ static void check_msg_pools(const struct weft_srd *srd)
 {
 	uint32_t msgs = srd->cfg.msgs_max, reads = srd->cfg.reads_max;
 
-	FUZZ_CHECK(free_msgs(srd, srd->msg_free, 0, msgs) + srd->msgs_used == msgs, "messages leaked");
+	FUZZ_CHECK(free_msgs(srd, srd->msg_free, 0, msgs) + srd->msgs_used == msgs,
+		   "messages leaked");
 	FUZZ_CHECK(free_msgs(srd, srd->read_free, msgs, msgs + reads) + srd->reads_used == reads,
 		   "answers leaked");
 }
@@ -127,7 +131,8 @@ static void check_rxms(const struct weft_srd *srd)
 		used++;
 		FUZZ_CHECK(rxm->ctx < srd->ctx_len && srd->ctxs[rxm->ctx].active != WEFT_NIL,
 			   "partly received message without a context");
-		FUZZ_CHECK(rxm->dead || rxm->got < rxm->len, "received message of %u not finished", rxm->len);
+		FUZZ_CHECK(rxm->dead || rxm->got < rxm->len, "received message of %u not finished",
+			   rxm->len);
 		FUZZ_CHECK(!rxm->dead || !rxm->claimed, "receive of a dead QP not released");
 		per_ctx[rxm->ctx]++;
 	}
@@ -139,8 +144,9 @@ static void check_rxms(const struct weft_srd *srd)
 	for (uint32_t i = 0; i < srd->ctx_len; i++) {
 		const struct weft_active *act = weft_ctx_active(srd, &srd->ctxs[i]);
 
-		FUZZ_CHECK(!act || act->rx.msgs == per_ctx[i], "context %u counts %u partly received, has %u",
-			   i, act ? act->rx.msgs : 0, per_ctx[i]);
+		FUZZ_CHECK(!act || act->rx.msgs == per_ctx[i],
+			   "context %u counts %u partly received, has %u", i,
+			   act ? act->rx.msgs : 0, per_ctx[i]);
 	}
 	free(per_ctx);
 }
@@ -150,8 +156,8 @@ static void check_rxms(const struct weft_srd *srd)
 struct recount {
 	uint32_t fly, lost, inflight_bytes, lost_bytes;
 	uint32_t per_path[WEFT_SRD_PATHS_MAX];
-	uint32_t *per_msg;        /* owns */
-	uint64_t *msg_bytes;      /* owns */
+	uint32_t *per_msg; /* owns */
+	uint64_t *msg_bytes; /* owns */
 };
 
 static void recount_entry(struct weft_srd *srd, const struct weft_active *act, uint64_t psn,
@@ -165,11 +171,13 @@ static void recount_entry(struct weft_srd *srd, const struct weft_active *act, u
 			   (unsigned int)(psn - act->tx.una));
 		return;
 	}
-	FUZZ_CHECK(!acked, "psn una+%u is resolved and in flight", (unsigned int)(psn - act->tx.una));
+	FUZZ_CHECK(!acked, "psn una+%u is resolved and in flight",
+		   (unsigned int)(psn - act->tx.una));
 	FUZZ_CHECK(e->msg < srd->cfg.msgs_max + srd->cfg.reads_max, "packet of no message");
 	FUZZ_CHECK(srd->msgs[e->msg].where != WEFT_MSG_FREE && srd->msgs[e->msg].ctx == act->ctx,
 		   "packet of a message that is gone");
-	FUZZ_CHECK(e->off + (uint64_t)e->len <= srd->msgs[e->msg].len, "packet outside its message");
+	FUZZ_CHECK(e->off + (uint64_t)e->len <= srd->msgs[e->msg].len,
+		   "packet outside its message");
 	FUZZ_CHECK(e->ev < srd->cfg.paths, "packet on path %u", e->ev);
 	sum->per_msg[e->msg]++;
 	sum->msg_bytes[e->msg] += e->len;
@@ -183,20 +191,24 @@ static void recount_entry(struct weft_srd *srd, const struct weft_active *act, u
 	}
 }
 
-static uint32_t walk_slots(struct weft_srd *srd, struct weft_active *act, const struct weft_slots *list,
-			   uint8_t state)
+static uint32_t walk_slots(struct weft_srd *srd, struct weft_active *act,
+			   const struct weft_slots *list, uint8_t state)
 {
 	uint16_t slot = list->head, prev = WEFT_SLOT_NIL;
 	weft_ns tx_ns = 0;
 	uint32_t n = 0;
 
 	while (slot != WEFT_SLOT_NIL) {
-		const struct weft_entry *e = slot < WEFT_SRD_WINDOW ? weft_txw_slot(srd, act, slot) : NULL;
+		const struct weft_entry *e =
+			slot < WEFT_SRD_WINDOW ? weft_txw_slot(srd, act, slot) : NULL;
 
-		FUZZ_CHECK(e && n++ < WEFT_SRD_WINDOW, "list leads to slot %u, which is not there", slot);
+		FUZZ_CHECK(e && n++ < WEFT_SRD_WINDOW, "list leads to slot %u, which is not there",
+			   slot);
 		FUZZ_CHECK(e->state == state && e->prev == prev, "slot %u on the wrong list", slot);
-		FUZZ_CHECK(weft_txw_psn(act, slot) < act->tx.next, "slot %u beyond the window", slot);
-		FUZZ_CHECK(state != WEFT_ENTRY_FLYING || e->tx_ns >= tx_ns, "flying list out of order");
+		FUZZ_CHECK(weft_txw_psn(act, slot) < act->tx.next, "slot %u beyond the window",
+			   slot);
+		FUZZ_CHECK(state != WEFT_ENTRY_FLYING || e->tx_ns >= tx_ns,
+			   "flying list out of order");
 		tx_ns = e->tx_ns;
 		prev = slot;
 		slot = e->next;
@@ -225,8 +237,10 @@ static void check_window(struct weft_srd *srd, struct weft_active *act, struct r
 	check_resolved_bits(act);
 	for (uint64_t psn = act->tx.una; psn < act->tx.next; psn++)
 		recount_entry(srd, act, psn, sum);
-	FUZZ_CHECK(walk_slots(srd, act, &act->tx.fly, WEFT_ENTRY_FLYING) == sum->fly, "flying list incomplete");
-	FUZZ_CHECK(walk_slots(srd, act, &act->tx.lost, WEFT_ENTRY_LOST) == sum->lost, "lost list incomplete");
+	FUZZ_CHECK(walk_slots(srd, act, &act->tx.fly, WEFT_ENTRY_FLYING) == sum->fly,
+		   "flying list incomplete");
+	FUZZ_CHECK(walk_slots(srd, act, &act->tx.lost, WEFT_ENTRY_LOST) == sum->lost,
+		   "lost list incomplete");
 	FUZZ_CHECK(act->tx.fly_pkts == sum->fly && act->tx.inflight_bytes == sum->inflight_bytes,
 		   "in flight %u packets, %u bytes; counted %u, %u", sum->fly, sum->inflight_bytes,
 		   act->tx.fly_pkts, act->tx.inflight_bytes);
@@ -235,15 +249,17 @@ static void check_window(struct weft_srd *srd, struct weft_active *act, struct r
 		   act->tx.lost_pkts, act->tx.lost_bytes);
 }
 
-static void check_paths(struct weft_srd *srd, const struct weft_active *act, const struct recount *sum)
+static void check_paths(struct weft_srd *srd, const struct weft_active *act,
+			const struct recount *sum)
 {
 	uint32_t out = 0;
 
 	for (uint16_t ev = 0; ev < srd->cfg.paths; ev++) {
 		const struct weft_path *path = weft_path_at(srd, act, ev);
 
-		FUZZ_CHECK(path->inflight == sum->per_path[ev], "path %u holds %u packets, counted %u", ev,
-			   sum->per_path[ev], path->inflight);
+		FUZZ_CHECK(path->inflight == sum->per_path[ev],
+			   "path %u holds %u packets, counted %u", ev, sum->per_path[ev],
+			   path->inflight);
 		FUZZ_CHECK(path->penalty <= 15, "path %u has %u penalty points", ev, path->penalty);
 		out += !!(path->flags & WEFT_PATH_OUT);
 	}
@@ -258,10 +274,11 @@ static uint32_t walk_queue(const struct weft_srd *srd, const struct weft_msgq *q
 	uint32_t i = q->head, prev = WEFT_NIL, n = 0;
 
 	while (i != WEFT_NIL) {
-		FUZZ_CHECK(i < srd->cfg.msgs_max + srd->cfg.reads_max && n++ < srd->msgs_used + srd->reads_used,
+		FUZZ_CHECK(i < srd->cfg.msgs_max + srd->cfg.reads_max &&
+				   n++ < srd->msgs_used + srd->reads_used,
 			   "queue leads to message %u", i);
-		FUZZ_CHECK(srd->msgs[i].ctx == ctx && srd->msgs[i].prev == prev, "message %u on a wrong queue",
-			   i);
+		FUZZ_CHECK(srd->msgs[i].ctx == ctx && srd->msgs[i].prev == prev,
+			   "message %u on a wrong queue", i);
 		prev = i;
 		i = srd->msgs[i].next;
 	}
@@ -276,10 +293,13 @@ static void check_queues(const struct weft_srd *srd, const struct weft_active *a
 
 	for (uint32_t i = act->tx.all_head; i != WEFT_NIL; i = srd->msgs[i].all_next) {
 		in_sendq += srd->msgs[i].where == WEFT_MSG_SENDQ;
-		in_rnr += srd->msgs[i].where == WEFT_MSG_LEADER || srd->msgs[i].where == WEFT_MSG_FOLLOWS;
+		in_rnr += srd->msgs[i].where == WEFT_MSG_LEADER ||
+			  srd->msgs[i].where == WEFT_MSG_FOLLOWS;
 	}
-	FUZZ_CHECK(walk_queue(srd, &act->tx.sendq, act->ctx) == in_sendq, "a message to send is not queued");
-	FUZZ_CHECK(walk_queue(srd, &act->tx.rnr, act->ctx) == in_rnr, "a message that waits is not queued");
+	FUZZ_CHECK(walk_queue(srd, &act->tx.sendq, act->ctx) == in_sendq,
+		   "a message to send is not queued");
+	FUZZ_CHECK(walk_queue(srd, &act->tx.rnr, act->ctx) == in_rnr,
+		   "a message that waits is not queued");
 	for (uint32_t i = act->tx.rnr.head; i != WEFT_NIL; i = srd->msgs[i].next) {
 		const struct weft_msg *msg = &srd->msgs[i];
 		bool led = msg->where == WEFT_MSG_LEADER;
@@ -288,7 +308,8 @@ static void check_queues(const struct weft_srd *srd, const struct weft_active *a
 		followers |= !led;
 		for (uint32_t k = act->tx.rnr.head; !led && k != WEFT_NIL; k = srd->msgs[k].next)
 			led = srd->msgs[k].where == WEFT_MSG_LEADER &&
-			      srd->msgs[k].src_qpn == msg->src_qpn && srd->msgs[k].dst_qpn == msg->dst_qpn;
+			      srd->msgs[k].src_qpn == msg->src_qpn &&
+			      srd->msgs[k].dst_qpn == msg->dst_qpn;
 		FUZZ_CHECK(led, "message %u follows nobody", i);
 	}
 }
@@ -311,40 +332,45 @@ static void check_msg(const struct weft_srd *srd, const struct weft_msg *msg, ui
 
 	FUZZ_CHECK(msg->inflight == sum->per_msg[i], "message %u has %u packets out, counted %u", i,
 		   sum->per_msg[i], msg->inflight);
-	FUZZ_CHECK(!msg->completed || msg->inflight || msg->cancel, "message %u is done and still there", i);
+	FUZZ_CHECK(!msg->completed || msg->inflight || msg->cancel,
+		   "message %u is done and still there", i);
 	/* Each byte of it is acknowledged, in flight or to be sent, and only one of these. */
 	if (open && msg->kind != WEFT_WIRE_READ)
 		FUZZ_CHECK(msg->acked + sum->msg_bytes[i] + unsent_of(srd, msg) == msg->len,
-			   "message %u of %u: %u acknowledged, %llu in flight, %llu to be sent", i, msg->len,
-			   msg->acked, (unsigned long long)sum->msg_bytes[i],
+			   "message %u of %u: %u acknowledged, %llu in flight, %llu to be sent", i,
+			   msg->len, msg->acked, (unsigned long long)sum->msg_bytes[i],
 			   (unsigned long long)unsent_of(srd, msg));
 	/* Nothing may be forgotten: what has something to send is on a queue. */
 	if (open && (unsent_of(srd, msg) || msg->pieces != WEFT_NIL || !msg->started))
-		FUZZ_CHECK(msg->where != WEFT_MSG_WAITS, "message %u has something to send and no queue", i);
+		FUZZ_CHECK(msg->where != WEFT_MSG_WAITS,
+			   "message %u has something to send and no queue", i);
 	if (msg->where == WEFT_MSG_LEADER && !msg->inflight)
 		FUZZ_CHECK(msg->rnr_at != WEFT_NS_NEVER, "leader %u never tries again", i);
 }
 
-static void check_msgs(const struct weft_srd *srd, const struct weft_active *act, const struct recount *sum)
+static void check_msgs(const struct weft_srd *srd, const struct weft_active *act,
+		       const struct recount *sum)
 {
 	uint32_t n = 0, reads = 0, prev = WEFT_NIL;
 	uint64_t unsent = 0;
 
-	for (uint32_t i = act->tx.all_head; i != WEFT_NIL; prev = i, i = srd->msgs[i].all_next, n++) {
+	for (uint32_t i = act->tx.all_head; i != WEFT_NIL;
+	     prev = i, i = srd->msgs[i].all_next, n++) {
 		const struct weft_msg *msg = &srd->msgs[i];
 
-		FUZZ_CHECK(i < srd->cfg.msgs_max + srd->cfg.reads_max && n <= srd->msgs_used + srd->reads_used,
+		FUZZ_CHECK(i < srd->cfg.msgs_max + srd->cfg.reads_max &&
+				   n <= srd->msgs_used + srd->reads_used,
 			   "list of messages leads to %u", i);
-		FUZZ_CHECK(msg->where != WEFT_MSG_FREE && msg->ctx == act->ctx && msg->all_prev == prev,
+		FUZZ_CHECK(msg->where != WEFT_MSG_FREE && msg->ctx == act->ctx &&
+				   msg->all_prev == prev,
 			   "message %u on the list of another context", i);
 		check_msg(srd, msg, i, sum);
 		reads += msg->kind == WEFT_WIRE_READ && !msg->completed;
 		unsent += unsent_of(srd, msg);
 	}
-	FUZZ_CHECK(n == act->tx.msgs && reads == act->tx.reads_waiting,
-		   "%u messages, %u reads; counted %u, %u", n, reads, act->tx.msgs, act->tx.reads_waiting);
-	FUZZ_CHECK(unsent == act->tx.unsent, "%llu bytes to be sent, counted %llu", (unsigned long long)unsent,
-		   (unsigned long long)act->tx.unsent);
+	FUZZ_CHECK(reads == act->tx.reads_waiting, "%u reads, counted %u", reads, act->tx.reads_waiting);
+	FUZZ_CHECK(unsent == act->tx.unsent, "%llu bytes to be sent, counted %llu",
+		   (unsigned long long)unsent, (unsigned long long)act->tx.unsent);
 }
 
 /* The receiving side of one context */
@@ -353,7 +379,8 @@ static void check_receiver(const struct weft_ctx *ctx, const struct weft_active 
 {
 	uint32_t inside = 0, all = 0;
 
-	FUZZ_CHECK(ctx->state != WEFT_CTX_OPEN || act->rx.top >= ctx->rx_cum, "received less than everything");
+	FUZZ_CHECK(ctx->state != WEFT_CTX_OPEN || act->rx.top >= ctx->rx_cum,
+		   "received less than everything");
 	for (uint64_t psn = ctx->rx_cum; psn < act->rx.top; psn++)
 		inside += weft_bit(act->rx.bits, psn);
 	for (uint32_t i = 0; i < WEFT_WORDS; i++)
@@ -373,14 +400,17 @@ static void check_heap(const struct weft_srd *srd)
 		const struct weft_ctx *ctx = &srd->ctxs[srd->heap[i]];
 
 		FUZZ_CHECK(ctx->heap_pos == i, "heap position %u", i);
-		FUZZ_CHECK(!i || srd->ctxs[srd->heap[(i - 1) / 2]].deadline <= ctx->deadline, "heap order");
+		FUZZ_CHECK(!i || srd->ctxs[srd->heap[(i - 1) / 2]].deadline <= ctx->deadline,
+			   "heap order");
 	}
 	for (uint32_t i = 0; i < srd->ctx_len; i++)
 		armed += srd->ctxs[i].heap_pos != WEFT_NIL;
-	FUZZ_CHECK(armed == srd->heap_len, "%u contexts armed, %u in the heap", armed, srd->heap_len);
+	FUZZ_CHECK(armed == srd->heap_len, "%u contexts armed, %u in the heap", armed,
+		   srd->heap_len);
 }
 
-static void check_deadline(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_active *act)
+static void check_deadline(const struct weft_srd *srd, const struct weft_ctx *ctx,
+			   const struct weft_active *act)
 {
 	weft_ns at = WEFT_MIN(act->at.ack, WEFT_MIN(act->at.loss, act->at.tail));
 
@@ -388,9 +418,10 @@ static void check_deadline(const struct weft_srd *srd, const struct weft_ctx *ct
 	if (act->at.rnr > srd->now)
 		at = WEFT_MIN(at, act->at.rnr);
 	if (ctx->state == WEFT_CTX_OPEN)
-		FUZZ_CHECK(ctx->deadline <= at, "armed %lld ns late%s%s%s%s", (long long)(ctx->deadline - at),
-			   at == act->at.ack ? ", ack" : "", at == act->at.loss ? ", loss" : "",
-			   at == act->at.tail ? ", tail" : "", at == act->at.rnr ? ", rnr" : "");
+		FUZZ_CHECK(ctx->deadline <= at, "armed %lld ns late%s%s%s%s",
+			   (long long)(ctx->deadline - at), at == act->at.ack ? ", ack" : "",
+			   at == act->at.loss ? ", loss" : "", at == act->at.tail ? ", tail" : "",
+			   at == act->at.rnr ? ", rnr" : "");
 }
 
 static void check_rings(struct weft_srd *srd)
@@ -398,14 +429,17 @@ static void check_rings(struct weft_srd *srd)
 	uint32_t ready = 0, n = 0;
 
 	for (uint32_t i = srd->ready_head; i != WEFT_NIL; i = srd->ctxs[i].ready_next, n++)
-		FUZZ_CHECK(n < srd->ctx_len && srd->ctxs[i].flags & WEFT_CTX_F_READY, "ready ring leads to %u", i);
+		FUZZ_CHECK(n < srd->ctx_len && srd->ctxs[i].flags & WEFT_CTX_F_READY,
+			   "ready ring leads to %u", i);
 	for (uint32_t i = 0; i < srd->ctx_len; i++) {
 		ready += !!(srd->ctxs[i].flags & WEFT_CTX_F_READY);
-		FUZZ_CHECK(weft_ctx_find(srd, &srd->ctxs[i].gid) == i, "context %u not found by its address", i);
+		FUZZ_CHECK(weft_ctx_find(srd, &srd->ctxs[i].gid) == i,
+			   "context %u not found by its address", i);
 	}
 	FUZZ_CHECK(ready == n, "%u contexts ready, %u on the ring", ready, n);
 	for (uint32_t i = 0; i < srd->credit.len; i++)
-		FUZZ_CHECK(srd->credit.list[i] < srd->ctx_len && srd->ctxs[srd->credit.list[i]].flags & WEFT_CTX_F_DEMAND,
+		FUZZ_CHECK(srd->credit.list[i] < srd->ctx_len &&
+				   srd->ctxs[srd->credit.list[i]].flags & WEFT_CTX_F_DEMAND,
 			   "credit list leads to a context without demand");
 }
 
@@ -439,8 +473,8 @@ void fuzz_check_engine(struct weft_srd *srd)
 	for (uint32_t i = 0; i < srd->ctx_len; i++) {
 		const struct weft_ctx *ctx = &srd->ctxs[i];
 
-		FUZZ_CHECK((ctx->state == WEFT_CTX_CLOSED) == !ctx->epoch, "context %u in state %u has epoch %x", i,
-			   ctx->state, ctx->epoch);
+		FUZZ_CHECK((ctx->state == WEFT_CTX_CLOSED) == !ctx->epoch,
+			   "context %u in state %u has epoch %x", i, ctx->state, ctx->epoch);
 		if (ctx->active != WEFT_NIL)
 			check_active(srd, &srd->actives[ctx->active]);
 	}

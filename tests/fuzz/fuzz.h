@@ -40,16 +40,16 @@ static inline uint64_t fuzz_u64(struct fuzz_in *in)
 }
 
 /* A finding: says which rule was broken and aborts, which both runners report with the input. */
-_Noreturn __attribute__((format(printf, 3, 4))) void fuzz_fail(const char *file, int line, const char *fmt,
-							       ...);
+_Noreturn __attribute__((format(printf, 3, 4))) void fuzz_fail(const char *file, int line,
+							       const char *fmt, ...);
 
 /* With FUZZ_TRACE set in the environment, a line on stderr for each thing that happens; otherwise nothing. */
 __attribute__((format(printf, 1, 2))) void fuzz_trace(const char *fmt, ...);
 
-#define FUZZ_CHECK(cond, ...)                                                                                \
-	do {                                                                                                 \
-		if (!(cond))                                                                                 \
-			fuzz_fail(__FILE__, __LINE__, __VA_ARGS__);                                          \
+#define FUZZ_CHECK(cond, ...)                                       \
+	do {                                                        \
+		if (!(cond))                                        \
+			fuzz_fail(__FILE__, __LINE__, __VA_ARGS__); \
 	} while (0)
 
 #endif

@@ -42,7 +42,8 @@ static void hello_case(const uint8_t *p, size_t len)
 	if (weft_hello_decode(p, (uint32_t)len, &hello))
 		return;
 	FUZZ_CHECK(len == WEFT_PROTO_HELLO, "HELLO of %zu bytes accepted", len);
-	FUZZ_CHECK(hello.epoch && hello.payload_max >= WEFT_SRD_PAYLOAD_MIN, "HELLO without sense accepted");
+	FUZZ_CHECK(hello.epoch && hello.payload_max >= WEFT_SRD_PAYLOAD_MIN,
+		   "HELLO without sense accepted");
 	weft_hello_encode(again, &hello);
 	FUZZ_CHECK(!memcmp(p, again, sizeof(again)), "HELLO changed in a round trip");
 }
@@ -59,9 +60,10 @@ static void ack_case(const uint8_t *p, size_t len)
 		   "counts %u %u %u", ack.words, ack.echoes, ack.drops);
 	FUZZ_CHECK(weft_ack_encode(again, &ack) == len, "ACK changed its length in a round trip");
 	/* The last byte of the fixed part is not looked at and goes out as zero. */
-	FUZZ_CHECK(!memcmp(p, again, WEFT_PROTO_ACK - 1) &&
-			   !memcmp(p + WEFT_PROTO_ACK, again + WEFT_PROTO_ACK, len - WEFT_PROTO_ACK),
-		   "ACK changed in a round trip");
+	FUZZ_CHECK(
+		!memcmp(p, again, WEFT_PROTO_ACK - 1) &&
+			!memcmp(p + WEFT_PROTO_ACK, again + WEFT_PROTO_ACK, len - WEFT_PROTO_ACK),
+		"ACK changed in a round trip");
 }
 
 /* A sealed head is authentic, and is not with any one bit changed. */
@@ -72,7 +74,8 @@ static void tag_case(const uint8_t *p, size_t len)
 	uint32_t bit;
 
 	if (len < 2 + WEFT_PROTO_HDR || len - 2 > sizeof(head)) {
-		FUZZ_CHECK(!weft_head_is_authentic(key, p, len < WEFT_PROTO_HDR ? (uint32_t)len : 65536u),
+		FUZZ_CHECK(!weft_head_is_authentic(key, p,
+						   len < WEFT_PROTO_HDR ? (uint32_t)len : 65536u),
 			   "authentic at an impossible length");
 		return;
 	}

@@ -12,7 +12,8 @@
 
 static uint32_t len_of(uint8_t class)
 {
-	static const uint16_t bases[] = { 0, 1, 64, 511, 512, 513, 1024, 1408, 4096, 8192, 8928, 20000 };
+	static const uint16_t bases[] = { 0,    1,    64,   511,  512,  513,
+					  1024, 1408, 4096, 8192, 8928, 20000 };
 	uint32_t base = bases[(class & 15) % WEFT_ARRAY_SIZE(bases)];
 
 	return base + (class >> 4);
@@ -20,8 +21,9 @@ static uint32_t len_of(uint8_t class)
 
 static void cmd_post(struct world *w, struct fuzz_in *in)
 {
-	static const uint8_t ops[] = { WEFT_SRD_SEND,  WEFT_SRD_SEND_IMM,  WEFT_SRD_SEND, WEFT_SRD_WRITE,
-				       WEFT_SRD_WRITE, WEFT_SRD_WRITE_IMM, WEFT_SRD_READ, WEFT_SRD_READ };
+	static const uint8_t ops[] = { WEFT_SRD_SEND,  WEFT_SRD_SEND_IMM, WEFT_SRD_SEND,
+				       WEFT_SRD_WRITE, WEFT_SRD_WRITE,    WEFT_SRD_WRITE_IMM,
+				       WEFT_SRD_READ,  WEFT_SRD_READ };
 	uint8_t a = fuzz_u8(in), class = fuzz_u8(in), b = fuzz_u8(in), host = a & 1;
 	const struct world_host *h = &w->host[host];
 	struct weft_srd_wr wr = {
@@ -45,7 +47,8 @@ static void cmd_recvs(struct world *w, struct fuzz_in *in)
 {
 	uint8_t a = fuzz_u8(in), class = fuzz_u8(in);
 
-	world_post_recvs(w, a & 1, (uint16_t)(1 + (a >> 1 & 3) % WORLD_QPS), 1u + (a >> 3), len_of(class));
+	world_post_recvs(w, a & 1, (uint16_t)(1 + (a >> 1 & 3) % WORLD_QPS), 1u + (a >> 3),
+			 len_of(class));
 }
 
 static void cmd_pump(struct world *w, struct fuzz_in *in)
@@ -167,12 +170,12 @@ static void cmd_fault(struct world *w, struct fuzz_in *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const cmds[])(struct world *w, struct fuzz_in *in) = {
-		cmd_post,    cmd_post,	cmd_post,	 cmd_recvs,	cmd_recvs, cmd_pump,
-		cmd_pump,    cmd_rounds, cmd_rounds,	 cmd_deliver,	cmd_deliver, cmd_deliver_all,
-		cmd_drop,    cmd_drop,	cmd_drop_many,	 cmd_duplicate, cmd_corrupt, cmd_trim,
-		cmd_mark,    cmd_replay, cmd_replay,	 cmd_wait,	cmd_wait,  cmd_deadlines,
-		cmd_qp,	     cmd_fault,
+	static void (*const cmds[])(struct world * w, struct fuzz_in * in) = {
+		cmd_post, cmd_post,   cmd_post,      cmd_recvs,     cmd_recvs,   cmd_pump,
+		cmd_pump, cmd_rounds, cmd_rounds,    cmd_deliver,   cmd_deliver, cmd_deliver_all,
+		cmd_drop, cmd_drop,   cmd_drop_many, cmd_duplicate, cmd_corrupt, cmd_trim,
+		cmd_mark, cmd_replay, cmd_replay,    cmd_wait,      cmd_wait,    cmd_deadlines,
+		cmd_qp,   cmd_fault,
 	};
 	static struct world w;
 	struct fuzz_in in = { data, data + size };

@@ -24,17 +24,17 @@
 #define COMMANDS_MAX 300
 
 static struct forge {
-	struct weft_srd *srd;     /* owns */
+	struct weft_srd *srd; /* owns */
 	struct weft_srd_cfg cfg;
 	weft_ns now;
 	uint32_t peer[PEERS];
 	struct {
 		bool done;
-		uint32_t epoch;   /* In which its first packet left; 0: none has. */
+		uint32_t epoch; /* In which its first packet left; 0: none has. */
 		uint32_t peer;
 	} wr[WRS];
 	uint32_t wrs, completions;
-	uint32_t shown[SHOWN];    /* Epochs that the engine named, latest last. */
+	uint32_t shown[SHOWN]; /* Epochs that the engine named, latest last. */
 	uint32_t showns;
 	struct {
 		uint32_t ctx, ours, theirs;
@@ -55,11 +55,13 @@ static void check_given(uint32_t peer)
 	const struct weft_ctx *ctx = &f.srd->ctxs[peer];
 
 	FUZZ_CHECK(f.given && f.given->type == WEFT_PKT_DATA, "an effect without data");
-	FUZZ_CHECK(ctx->state == WEFT_CTX_OPEN && f.given->dst_ctx == peer && f.given->dst_epoch == ctx->epoch,
+	FUZZ_CHECK(ctx->state == WEFT_CTX_OPEN && f.given->dst_ctx == peer &&
+			   f.given->dst_epoch == ctx->epoch,
 		   "data of another incarnation was accepted");
 }
 
-static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_info *info, uint64_t *recv_out)
+static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_info *info,
+				       uint64_t *recv_out)
 {
 	(void)owner;
 	check_given(info->peer);
@@ -83,8 +85,8 @@ static void recv_end(void *owner, uint64_t recv, const struct weft_srd_msg_info 
 	FUZZ_CHECK(recv == 7, "unknown receive");
 }
 
-static enum weft_srd_status write_ok(void *owner, const struct weft_srd_msg_info *info, uint32_t off,
-				     const void *data, uint32_t len)
+static enum weft_srd_status write_ok(void *owner, const struct weft_srd_msg_info *info,
+				     uint32_t off, const void *data, uint32_t len)
 {
 	(void)owner;
 	(void)off;
@@ -116,8 +118,10 @@ static void complete(void *owner, uint64_t cookie, enum weft_srd_status status)
 {
 	(void)owner;
 	fuzz_trace("complete wr %u: %s", (unsigned int)cookie, weft_srd_status_name(status));
-	FUZZ_CHECK(cookie < f.wrs && !f.wr[cookie].done, "wr %u completes twice", (unsigned int)cookie);
-	FUZZ_CHECK(status || f.wr[cookie].epoch, "wr %u succeeded and was never sent", (unsigned int)cookie);
+	FUZZ_CHECK(cookie < f.wrs && !f.wr[cookie].done, "wr %u completes twice",
+		   (unsigned int)cookie);
+	FUZZ_CHECK(status || f.wr[cookie].epoch, "wr %u succeeded and was never sent",
+		   (unsigned int)cookie);
 	f.wr[cookie].done = true;
 	f.completions++;
 }
@@ -167,8 +171,8 @@ static void check_pairs(void)
 			f.pair[f.pairs++].theirs = ctx->peer_epoch;
 		}
 		FUZZ_CHECK(f.pair[k].ctx == i && f.pair[k].theirs == ctx->peer_epoch,
-			   "epoch %x of context %u was paired with %x of context %u, now with %x", ctx->epoch, i,
-			   f.pair[k].theirs, f.pair[k].ctx, ctx->peer_epoch);
+			   "epoch %x of context %u was paired with %x of context %u, now with %x",
+			   ctx->epoch, i, f.pair[k].theirs, f.pair[k].ctx, ctx->peer_epoch);
 	}
 }
 
@@ -180,10 +184,11 @@ static void on_sent(const struct weft_srd_tx *tx)
 	struct weft_op op;
 	uint32_t w;
 
-	FUZZ_CHECK(!weft_hdr_decode(tx->head, &hdr) && weft_head_is_authentic(f.cfg.key, tx->head, tx->head_len),
+	FUZZ_CHECK(!weft_hdr_decode(tx->head, &hdr) &&
+			   weft_head_is_authentic(f.cfg.key, tx->head, tx->head_len),
 		   "the engine sends nonsense");
-	fuzz_trace("sent %s ctx %u/%08x psn %llx", weft_pkt_type_name(hdr.type), hdr.dst_ctx, hdr.dst_epoch,
-		   (unsigned long long)hdr.psn);
+	fuzz_trace("sent %s ctx %u/%08x psn %llx", weft_pkt_type_name(hdr.type), hdr.dst_ctx,
+		   hdr.dst_epoch, (unsigned long long)hdr.psn);
 	if (hdr.type == WEFT_PKT_HELLO || hdr.type == WEFT_PKT_WELCOME) {
 		FUZZ_CHECK(!weft_hello_decode(body, hdr.len, &hello), "the engine sends a wrong %s",
 			   weft_pkt_type_name(hdr.type));
@@ -191,7 +196,8 @@ static void on_sent(const struct weft_srd_tx *tx)
 	}
 	if (hdr.type != WEFT_PKT_DATA)
 		return;
-	FUZZ_CHECK(hdr.src_ctx < f.srd->ctx_len && f.srd->ctxs[hdr.src_ctx].state == WEFT_CTX_OPEN &&
+	FUZZ_CHECK(hdr.src_ctx < f.srd->ctx_len &&
+			   f.srd->ctxs[hdr.src_ctx].state == WEFT_CTX_OPEN &&
 			   hdr.dst_epoch == f.srd->ctxs[hdr.src_ctx].peer_epoch && hdr.dst_epoch,
 		   "data outside an open context");
 	weft_op_decode(body, &op);
@@ -201,7 +207,8 @@ static void on_sent(const struct weft_srd_tx *tx)
 	FUZZ_CHECK(w < f.wrs && !f.wr[w].done && f.wr[w].peer == hdr.src_ctx, "packet of nothing");
 	if (!f.wr[w].epoch)
 		f.wr[w].epoch = f.srd->ctxs[hdr.src_ctx].epoch;
-	FUZZ_CHECK(f.wr[w].epoch == f.srd->ctxs[hdr.src_ctx].epoch, "wr %u goes on in another incarnation", w);
+	FUZZ_CHECK(f.wr[w].epoch == f.srd->ctxs[hdr.src_ctx].epoch,
+		   "wr %u goes on in another incarnation", w);
 }
 
 static void drain(uint32_t max)
@@ -249,8 +256,8 @@ static void give(uint8_t *head, struct weft_hdr *hdr, uint32_t body_len)
 	memcpy(exact, head, len);
 	memcpy(before, f.srd->ctxs, sizeof(before));
 	rx.data = exact;
-	fuzz_trace("given %s ctx %u/%08x from ctx %u psn %llx", weft_pkt_type_name(hdr->type), hdr->dst_ctx,
-		   hdr->dst_epoch, hdr->src_ctx, (unsigned long long)hdr->psn);
+	fuzz_trace("given %s ctx %u/%08x from ctx %u psn %llx", weft_pkt_type_name(hdr->type),
+		   hdr->dst_ctx, hdr->dst_epoch, hdr->src_ctx, (unsigned long long)hdr->psn);
 	f.given = hdr;
 	weft_srd_on_packet(f.srd, &rx, f.now);
 	f.given = NULL;
@@ -260,11 +267,13 @@ static void give(uint8_t *head, struct weft_hdr *hdr, uint32_t body_len)
 
 		if (was->state != WEFT_CTX_OPEN || (hdr->dst_ctx == i && may_change(was, hdr)))
 			continue;
-		FUZZ_CHECK(is->state == WEFT_CTX_OPEN && is->epoch == was->epoch && is->peer_epoch == was->peer_epoch &&
-				   is->rx_cum == was->rx_cum,
-			   "%s changed context %u without a right to", weft_pkt_type_name(hdr->type), i);
+		FUZZ_CHECK(is->state == WEFT_CTX_OPEN && is->epoch == was->epoch &&
+				   is->peer_epoch == was->peer_epoch && is->rx_cum == was->rx_cum,
+			   "%s changed context %u without a right to",
+			   weft_pkt_type_name(hdr->type), i);
 	}
-	FUZZ_CHECK(hdr->type != WEFT_PKT_HELLO || completions == f.completions, "HELLO ended a work request");
+	FUZZ_CHECK(hdr->type != WEFT_PKT_HELLO || completions == f.completions,
+		   "HELLO ended a work request");
 	check_pairs();
 }
 
@@ -285,7 +294,9 @@ static uint32_t our_epoch(uint8_t how, uint32_t ctx)
 	case 4:
 		return 0;
 	default:
-		return f.showns ? f.shown[(f.showns - 1 - (how >> 3) % WEFT_MIN(f.showns, SHOWN)) % SHOWN] : 4;
+		return f.showns ? f.shown[(f.showns - 1 - (how >> 3) % WEFT_MIN(f.showns, SHOWN)) %
+					  SHOWN]
+				: 4;
 	}
 }
 
@@ -322,21 +333,26 @@ static void cmd_hello(struct fuzz_in *in)
 static void cmd_welcome(struct fuzz_in *in)
 {
 	uint8_t a = fuzz_u8(in), b = fuzz_u8(in), head[WEFT_SRD_HEAD_MAX];
-	struct weft_hdr hdr = { .type = WEFT_PKT_WELCOME, .dst_ctx = a % CONTEXTS, .src_ctx = b & 3 };
+	struct weft_hdr hdr = { .type = WEFT_PKT_WELCOME,
+				.dst_ctx = a % CONTEXTS,
+				.src_ctx = b & 3 };
 
 	hdr.dst_epoch = our_epoch(fuzz_u8(in), hdr.dst_ctx);
-	put_hello(head, a >> 2 & 1 ? b >> 6 : hdr.dst_ctx, their_epoch(b >> 2 & 15, hdr.dst_ctx), a & 0xe0);
+	put_hello(head, a >> 2 & 1 ? b >> 6 : hdr.dst_ctx, their_epoch(b >> 2 & 15, hdr.dst_ctx),
+		  a & 0xe0);
 	give(head, &hdr, WEFT_PROTO_HELLO);
 }
 
 /* RESET, FIN and FIN_ACK */
 static void cmd_end(struct fuzz_in *in)
 {
-	static const uint8_t types[] = { WEFT_PKT_RESET, WEFT_PKT_FIN, WEFT_PKT_RESET, WEFT_PKT_FIN_ACK };
+	static const uint8_t types[] = { WEFT_PKT_RESET, WEFT_PKT_FIN, WEFT_PKT_RESET,
+					 WEFT_PKT_FIN_ACK };
 	uint8_t a = fuzz_u8(in), b = fuzz_u8(in), head[WEFT_SRD_HEAD_MAX];
 	struct weft_hdr hdr = { .type = types[a >> 6], .dst_ctx = a % CONTEXTS };
 
-	hdr.src_ctx = hdr.dst_ctx < f.srd->ctx_len && a & 8 ? f.srd->ctxs[hdr.dst_ctx].peer_ctx : b & 3;
+	hdr.src_ctx =
+		hdr.dst_ctx < f.srd->ctx_len && a & 8 ? f.srd->ctxs[hdr.dst_ctx].peer_ctx : b & 3;
 	hdr.psn = their_epoch(b >> 2, hdr.dst_ctx);
 	hdr.dst_epoch = our_epoch(fuzz_u8(in), hdr.dst_ctx);
 	give(head, &hdr, 0);
@@ -345,7 +361,9 @@ static void cmd_end(struct fuzz_in *in)
 static void cmd_data(struct fuzz_in *in)
 {
 	uint8_t a = fuzz_u8(in), b = fuzz_u8(in), head[WEFT_SRD_HEAD_MAX];
-	struct weft_hdr hdr = { .type = WEFT_PKT_DATA, .dst_ctx = a % CONTEXTS, .tx_ts = fuzz_u8(in) };
+	struct weft_hdr hdr = { .type = WEFT_PKT_DATA,
+				.dst_ctx = a % CONTEXTS,
+				.tx_ts = fuzz_u8(in) };
 	struct weft_op op = { .op = (a >> 2) % WEFT_WIRE_OP_COUNT, .dst_qpn = 1, .src_qpn = 1 };
 	uint64_t base = hdr.dst_ctx < f.srd->ctx_len ? f.srd->ctxs[hdr.dst_ctx].rx_cum : 0;
 
@@ -386,7 +404,8 @@ static void cmd_ack(struct fuzz_in *in)
 
 static void cmd_post(struct fuzz_in *in)
 {
-	static const uint8_t op_of[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_READ, WEFT_SRD_WRITE_IMM };
+	static const uint8_t op_of[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_READ,
+					 WEFT_SRD_WRITE_IMM };
 	uint8_t a = fuzz_u8(in);
 	struct weft_srd_wr wr = {
 		.cookie = f.wrs,
@@ -461,7 +480,8 @@ static void forge_open(struct fuzz_in *in)
 	for (uint32_t i = 0; i < PEERS; i++) {
 		struct weft_gid gid = gid_of(2 + i);
 
-		FUZZ_CHECK(!weft_srd_peer_get(f.srd, &gid, &f.peer[i]) && f.peer[i] == i, "no room for peers");
+		FUZZ_CHECK(!weft_srd_peer_get(f.srd, &gid, &f.peer[i]) && f.peer[i] == i,
+			   "no room for peers");
 	}
 }
 
@@ -483,19 +503,21 @@ static void forge_finish(void)
 	for (uint32_t i = 0; i < f.wrs; i++)
 		FUZZ_CHECK(f.wr[i].done, "wr %u never completes", i);
 	weft_srd_usage(f.srd, &u);
-	FUZZ_CHECK(!u.active && !u.msgs && !u.reads && !u.rx_msgs && !u.chunks && !u.pieces && !u.timers,
-		   "left in use: %u active, %u messages, %u reads, %u received, %u chunks, %u timers", u.active,
-		   u.msgs, u.reads, u.rx_msgs, u.chunks, u.timers);
+	FUZZ_CHECK(
+		!u.active && !u.msgs && !u.reads && !u.rx_msgs && !u.chunks && !u.pieces &&
+			!u.timers,
+		"left in use: %u active, %u messages, %u reads, %u received, %u chunks, %u timers",
+		u.active, u.msgs, u.reads, u.rx_msgs, u.chunks, u.timers);
 	fuzz_check_engine(f.srd);
 	free(f.srd);
 }
 
 static void run_forged(struct fuzz_in *in)
 {
-	static void (*const cmds[])(struct fuzz_in *in) = {
-		cmd_hello, cmd_hello, cmd_welcome, cmd_welcome, cmd_end,  cmd_end,  cmd_data, cmd_data,
-		cmd_probe, cmd_ack,   cmd_post,    cmd_post,    cmd_drain, cmd_drain, cmd_wait, cmd_wait,
-		cmd_qp,	   cmd_close,
+	static void (*const cmds[])(struct fuzz_in * in) = {
+		cmd_hello, cmd_hello, cmd_welcome, cmd_welcome, cmd_end,  cmd_end,
+		cmd_data,  cmd_data,  cmd_probe,   cmd_ack,     cmd_post, cmd_post,
+		cmd_drain, cmd_drain, cmd_wait,    cmd_wait,    cmd_qp,   cmd_close,
 	};
 
 	forge_open(in);
@@ -510,7 +532,8 @@ static void run_forged(struct fuzz_in *in)
 
 static void replay_post(struct world *w, uint8_t a)
 {
-	static const uint8_t op_of[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_READ, WEFT_SRD_SEND_IMM };
+	static const uint8_t op_of[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_READ,
+					 WEFT_SRD_SEND_IMM };
 	struct weft_srd_wr wr = {
 		.op = op_of[a >> 1 & 3],
 		.src_qpn = 1,

@@ -23,11 +23,12 @@
 struct sack_wr {
 	struct weft_srd_wr wr;
 	bool done;
-	enum weft_srd_status status, expect; /* expect: what this ACK must lead to; OK for nothing yet. */
+	enum weft_srd_status status,
+		expect; /* expect: what this ACK must lead to; OK for nothing yet. */
 	bool must_end;
-	uint32_t open, rnr;       /* Packets in flight; refusals of a message in one packet. */
+	uint32_t open, rnr; /* Packets in flight; refusals of a message in one packet. */
 	bool sent, split, accepted_empty;
-	uint8_t *byte;            /* owns; 0 to be sent, 1 in flight, 2 accepted */
+	uint8_t *byte; /* owns; 0 to be sent, 1 in flight, 2 accepted */
 	uint32_t accepted;
 };
 
@@ -39,11 +40,11 @@ struct sack_psn {
 };
 
 static struct sack {
-	struct weft_srd *srd;     /* owns */
+	struct weft_srd *srd; /* owns */
 	struct weft_srd_cfg cfg;
 	uint32_t peer;
 	weft_ns now;
-	bool dead;                /* The engine gave its peer up: the input ends. */
+	bool dead; /* The engine gave its peer up: the input ends. */
 	struct sack_wr wr[WRS];
 	uint32_t wrs;
 	uint64_t first, una, next;
@@ -81,7 +82,8 @@ static void complete(void *owner, uint64_t cookie, enum weft_srd_status status)
 	s.dead |= status == WEFT_SRD_UNRESPONSIVE || status == WEFT_SRD_UNREACHABLE;
 }
 
-static enum weft_srd_status no_claim(void *owner, const struct weft_srd_msg_info *info, uint64_t *recv_out)
+static enum weft_srd_status no_claim(void *owner, const struct weft_srd_msg_info *info,
+				     uint64_t *recv_out)
 {
 	(void)owner;
 	(void)info;
@@ -107,8 +109,8 @@ static void no_end(void *owner, uint64_t recv, const struct weft_srd_msg_info *i
 	fuzz_fail(__FILE__, __LINE__, "an ACK ends a receive");
 }
 
-static enum weft_srd_status no_write(void *owner, const struct weft_srd_msg_info *info, uint32_t off,
-				     const void *data, uint32_t len)
+static enum weft_srd_status no_write(void *owner, const struct weft_srd_msg_info *info,
+				     uint32_t off, const void *data, uint32_t len)
 {
 	(void)owner;
 	(void)info;
@@ -125,8 +127,8 @@ static enum weft_srd_status no_read(void *owner, const struct weft_srd_msg_info 
 	fuzz_fail(__FILE__, __LINE__, "an ACK reads");
 }
 
-static enum weft_srd_status no_read_place(void *owner, uint64_t cookie, uint32_t off, const void *data,
-					  uint32_t len)
+static enum weft_srd_status no_read_place(void *owner, uint64_t cookie, uint32_t off,
+					  const void *data, uint32_t len)
 {
 	(void)owner;
 	(void)cookie;
@@ -156,7 +158,8 @@ static const struct weft_srd_ops ops = {
 
 /* What the engine sends */
 
-static void first_packet(uint64_t n, const struct weft_hdr *hdr, const struct weft_op *op, uint32_t len)
+static void first_packet(uint64_t n, const struct weft_hdr *hdr, const struct weft_op *op,
+			 uint32_t len)
 {
 	struct sack_psn *p = psn_of(n);
 	uint32_t w = (uint32_t)(op->addr >> 8);
@@ -169,24 +172,28 @@ static void first_packet(uint64_t n, const struct weft_hdr *hdr, const struct we
 	*p = (struct sack_psn){ .open = true, .wr = w, .off = op->off, .len = len };
 	if (op->op == WEFT_WIRE_CANCEL) {
 		p->cancel = true;
-		FUZZ_CHECK(wr->done && wr->status && wr->split && is_claiming(wr), "wr %u cancelled", w);
+		FUZZ_CHECK(wr->done && wr->status && wr->split && is_claiming(wr),
+			   "wr %u cancelled", w);
 		FUZZ_CHECK(!wr->open, "wr %u cancelled with %u packets in flight", w, wr->open);
 		return;
 	}
 	FUZZ_CHECK(!wr->done, "wr %u goes on after its completion", w);
-	FUZZ_CHECK(p->off + p->len <= wr->wr.len && (p->len || !wr->wr.len || wr->wr.op == WEFT_SRD_READ),
+	FUZZ_CHECK(p->off + p->len <= wr->wr.len &&
+			   (p->len || !wr->wr.len || wr->wr.op == WEFT_SRD_READ),
 		   "wr %u sends [%u, +%u)", w, p->off, p->len);
 	FUZZ_CHECK(len || !wr->open, "wr %u sends nothing twice", w);
 	wr->split |= len < wr->wr.len;
 	wr->sent = true;
 	wr->open++;
 	for (uint32_t i = 0; i < len; i++) {
-		FUZZ_CHECK(!wr->byte[p->off + i], "wr %u: byte %u is under way or accepted already", w, p->off + i);
+		FUZZ_CHECK(!wr->byte[p->off + i], "wr %u: byte %u is under way or accepted already",
+			   w, p->off + i);
 		wr->byte[p->off + i] = 1;
 	}
 }
 
-static void same_packet(uint64_t n, const struct weft_hdr *hdr, const struct weft_op *op, uint32_t len)
+static void same_packet(uint64_t n, const struct weft_hdr *hdr, const struct weft_op *op,
+			uint32_t len)
 {
 	struct sack_psn *p = psn_of(n);
 
@@ -198,7 +205,8 @@ static void same_packet(uint64_t n, const struct weft_hdr *hdr, const struct wef
 		p->voided = true;
 		return;
 	}
-	FUZZ_CHECK(!p->voided, "psn first+%u was VOID and is no longer", (unsigned int)(n - s.first));
+	FUZZ_CHECK(!p->voided, "psn first+%u was VOID and is no longer",
+		   (unsigned int)(n - s.first));
 	FUZZ_CHECK(op->addr >> 8 == p->wr && op->off == p->off && len == p->len &&
 			   p->cancel == (op->op == WEFT_WIRE_CANCEL),
 		   "psn first+%u changed its meaning", (unsigned int)(n - s.first));
@@ -210,8 +218,8 @@ static void check_window(void)
 	struct weft_srd_peer_info info;
 
 	weft_srd_peer_info(s.srd, s.peer, &info);
-	FUZZ_CHECK(info.inflight_pkts == 1 || info.inflight <= info.cwnd, "%u bytes in flight, window %u",
-		   info.inflight, info.cwnd);
+	FUZZ_CHECK(info.inflight_pkts == 1 || info.inflight <= info.cwnd,
+		   "%u bytes in flight, window %u", info.inflight, info.cwnd);
 	FUZZ_CHECK(s.next - s.una <= WEFT_SPAN, "%u psns open", (unsigned int)(s.next - s.una));
 }
 
@@ -223,9 +231,10 @@ static void on_data(const struct weft_srd_tx *tx, const struct weft_hdr *hdr)
 	FUZZ_CHECK(!weft_op_decode(tx->head + WEFT_PROTO_HDR, &op), "cannot decode what is sent");
 	FUZZ_CHECK(hdr->psn <= s.next, "psn jumps");
 	FUZZ_CHECK(hdr->psn - op.una == s.una, "oldest open psn is told wrong");
-	fuzz_trace("sent psn first+%u %s wr %d [%u, +%u)%s path %u", (unsigned int)(hdr->psn - s.first),
-		   weft_wire_op_name(op.op), (int)(op.addr >> 8), op.off, len,
-		   hdr->flags & WEFT_PKT_F_RTX ? " again" : "", hdr->ev);
+	fuzz_trace("sent psn first+%u %s wr %d [%u, +%u)%s path %u",
+		   (unsigned int)(hdr->psn - s.first), weft_wire_op_name(op.op),
+		   (int)(op.addr >> 8), op.off, len, hdr->flags & WEFT_PKT_F_RTX ? " again" : "",
+		   hdr->ev);
 	if (hdr->psn == s.next) {
 		s.next++;
 		first_packet(hdr->psn, hdr, &op, len);
@@ -312,7 +321,8 @@ static void open_sender(struct fuzz_in *in)
 	hello.dst = s.cfg.gid;
 	hello.payload_max = 8928;
 	FUZZ_CHECK(!weft_srd_peer_get(s.srd, &hello.src, &s.peer), "no room for one peer");
-	s.wr[0] = (struct sack_wr){ .wr = { .peer = s.peer, .len = 1, .rnr_retry = 7 }, .byte = calloc(1, 1) };
+	s.wr[0] = (struct sack_wr){ .wr = { .peer = s.peer, .len = 1, .rnr_retry = 7 },
+				    .byte = calloc(1, 1) };
 	s.wrs = 1;
 	FUZZ_CHECK(!weft_srd_on_post(s.srd, &s.wr[0].wr, s.now), "post");
 	s.first = s.una = s.next = epoch_of_engine();
@@ -327,9 +337,15 @@ static void open_sender(struct fuzz_in *in)
 
 static uint8_t meaning_of(uint8_t code)
 {
-	static const uint8_t known[] = { WEFT_SRD_REMOTE_ADDRESS, WEFT_SRD_ABORT,	     WEFT_SRD_REMOTE_QPN,
-					 WEFT_SRD_RNR,		  WEFT_SRD_REMOTE_LENGTH,    WEFT_CODE_VOID,
-					 WEFT_CODE_BUSY,	  WEFT_SRD_FEATURE_MISMATCH, 0 };
+	static const uint8_t known[] = { WEFT_SRD_REMOTE_ADDRESS,
+					 WEFT_SRD_ABORT,
+					 WEFT_SRD_REMOTE_QPN,
+					 WEFT_SRD_RNR,
+					 WEFT_SRD_REMOTE_LENGTH,
+					 WEFT_CODE_VOID,
+					 WEFT_CODE_BUSY,
+					 WEFT_SRD_FEATURE_MISMATCH,
+					 0 };
 
 	for (size_t i = 0; i < sizeof(known); i++)
 		if (code == known[i])
@@ -375,7 +391,8 @@ static void twin_resolve(struct sack_psn *p, uint8_t code)
 	memset(wr->byte + p->off, 2, p->len);
 	wr->accepted += p->len;
 	wr->accepted_empty |= !p->len;
-	if (wr->wr.op != WEFT_SRD_READ && wr->accepted == wr->wr.len && (wr->wr.len || wr->accepted_empty))
+	if (wr->wr.op != WEFT_SRD_READ && wr->accepted == wr->wr.len &&
+	    (wr->wr.len || wr->accepted_empty))
 		wr->must_end = true;
 }
 
@@ -391,7 +408,8 @@ static bool twin_covers(const struct weft_ack *ack, uint64_t psn)
 {
 	uint64_t base = ack->cum & ~(uint64_t)63;
 
-	return psn < ack->cum || (psn - base < 64u * ack->words && ack->word[(psn - base) / 64] >> psn % 64 & 1);
+	return psn < ack->cum ||
+	       (psn - base < 64u * ack->words && ack->word[(psn - base) / 64] >> psn % 64 & 1);
 }
 
 static void twin_apply(const struct weft_ack *ack)
@@ -413,16 +431,18 @@ static void compare_wrs(void)
 		const struct sack_wr *wr = &s.wr[i];
 
 		/* Of a message in several packets the twin does not know which attempt a packet belongs to. */
-		if (wr->done && wr->split && wr->status == WEFT_SRD_RNR && wr->rnr > wr->wr.rnr_retry)
+		if (wr->done && wr->split && wr->status == WEFT_SRD_RNR &&
+		    wr->rnr > wr->wr.rnr_retry)
 			continue;
 		if (wr->must_end) {
-			FUZZ_CHECK(wr->done && wr->status == wr->expect, "wr %u should have ended with \"%s\"%s%s", i,
+			FUZZ_CHECK(wr->done && wr->status == wr->expect,
+				   "wr %u should have ended with \"%s\"%s%s", i,
 				   weft_srd_status_name(wr->expect), wr->done ? ", not with " : "",
 				   wr->done ? weft_srd_status_name(wr->status) : "");
 			continue;
 		}
-		FUZZ_CHECK(!wr->done || wr->expect || wr->accepted == wr->wr.len, "wr %u ended early with \"%s\"", i,
-			   weft_srd_status_name(wr->status));
+		FUZZ_CHECK(!wr->done || wr->expect || wr->accepted == wr->wr.len,
+			   "wr %u ended early with \"%s\"", i, weft_srd_status_name(wr->status));
 	}
 }
 
@@ -437,12 +457,12 @@ static void compare(void)
 		FUZZ_CHECK(s.una == s.next, "the active block is gone with packets in flight");
 		return;
 	}
-	FUZZ_CHECK(act->tx.next == s.next && act->tx.una == s.una, "open psns first+[%d, %d), twin first+[%d, %d)",
-		   (int)(act->tx.una - s.first), (int)(act->tx.next - s.first), (int)(s.una - s.first),
-		   (int)(s.next - s.first));
+	FUZZ_CHECK(act->tx.next == s.next && act->tx.una == s.una,
+		   "open psns first+[%d, %d), twin first+[%d, %d)", (int)(act->tx.una - s.first),
+		   (int)(act->tx.next - s.first), (int)(s.una - s.first), (int)(s.next - s.first));
 	for (uint64_t n = s.una; n < s.next; n++)
-		FUZZ_CHECK(weft_bit(act->tx.acked, n) == !psn_of(n)->open, "psn first+%d is %s", (int)(n - s.first),
-			   psn_of(n)->open ? "open" : "resolved");
+		FUZZ_CHECK(weft_bit(act->tx.acked, n) == !psn_of(n)->open, "psn first+%d is %s",
+			   (int)(n - s.first), psn_of(n)->open ? "open" : "resolved");
 	FUZZ_CHECK(no_memory == s.no_memory, "no memory in spite of enough");
 }
 
@@ -468,7 +488,9 @@ static void ack_echoes(struct fuzz_in *in, struct weft_ack *ack, uint8_t n)
 		uint8_t pick = fuzz_u8(in), how = fuzz_u8(in);
 		const struct sack_psn *p = psn_of(s.una + pick % (s.next - s.una + 1));
 
-		*e = (struct weft_echo){ .tx_ts = p->tx_ts, .ev = p->path, .hold = (uint16_t)(how >> 5) };
+		*e = (struct weft_echo){ .tx_ts = p->tx_ts,
+					 .ev = p->path,
+					 .hold = (uint16_t)(how >> 5) };
 		e->psn = (uint16_t)(s.una + pick % (s.next - s.una + 1));
 		e->ce = how & 1;
 		e->trimmed = how & 2;
@@ -482,10 +504,18 @@ static void ack_echoes(struct fuzz_in *in, struct weft_ack *ack, uint8_t n)
 
 static void ack_drops(struct fuzz_in *in, struct weft_ack *ack, uint8_t n)
 {
-	static const uint8_t codes[] = { WEFT_SRD_RNR,	      WEFT_SRD_RNR,	      WEFT_CODE_BUSY,
-					 WEFT_CODE_VOID,      WEFT_SRD_REMOTE_QPN,    WEFT_SRD_REMOTE_ADDRESS,
-					 WEFT_SRD_ABORT,      WEFT_SRD_REMOTE_LENGTH, 0,
-					 WEFT_SRD_OK,	      99,		      WEFT_SRD_UNREACHABLE };
+	static const uint8_t codes[] = { WEFT_SRD_RNR,
+					 WEFT_SRD_RNR,
+					 WEFT_CODE_BUSY,
+					 WEFT_CODE_VOID,
+					 WEFT_SRD_REMOTE_QPN,
+					 WEFT_SRD_REMOTE_ADDRESS,
+					 WEFT_SRD_ABORT,
+					 WEFT_SRD_REMOTE_LENGTH,
+					 0,
+					 WEFT_SRD_OK,
+					 99,
+					 WEFT_SRD_UNREACHABLE };
 
 	for (ack->drops = 0; ack->drops < n % (WEFT_PROTO_DROPS + 1); ack->drops++) {
 		uint8_t off = fuzz_u8(in);
@@ -510,7 +540,8 @@ static void cmd_ack(struct fuzz_in *in)
 	if (shape & 4)
 		ack.cum = s.next - WEFT_MIN(fuzz_u8(in), s.next - s.una);
 	for (unsigned int i = 0; i < ack.words; i++)
-		ack.word[i] = shape & 8 ? fuzz_u64(in) : (uint64_t)0x5555555555555555u << (fuzz_u8(in) & 63);
+		ack.word[i] = shape & 8 ? fuzz_u64(in)
+					: (uint64_t)0x5555555555555555u << (fuzz_u8(in) & 63);
 	ack_echoes(in, &ack, counts >> 2 & 7);
 	ack_drops(in, &ack, counts >> 5 & 7);
 	ack.grant = shape & 0x10 ? fuzz_u16(in) : 0x7000;
@@ -547,14 +578,17 @@ static void cmd_again(struct fuzz_in *in)
 
 static void cmd_post(struct fuzz_in *in)
 {
-	static const uint8_t op_of[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_WRITE_IMM, WEFT_SRD_READ };
+	static const uint8_t op_of[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_WRITE_IMM,
+					 WEFT_SRD_READ };
 	static const uint16_t lens[] = { 0, 1, 512, 513, 2000, 4096, 8928, 20000 };
 	uint8_t a = fuzz_u8(in), b = fuzz_u8(in);
 	struct sack_wr *wr = &s.wr[s.wrs];
 
 	if (s.wrs == WRS)
 		return;
-	*wr = (struct sack_wr){ .wr = { .peer = s.peer, .op = op_of[a & 3], .len = lens[a >> 2 & 7] } };
+	*wr = (struct sack_wr){
+		.wr = { .peer = s.peer, .op = op_of[a & 3], .len = lens[a >> 2 & 7] }
+	};
 	if (wr->wr.op == WEFT_SRD_SEND)
 		wr->wr.len = WEFT_MIN(wr->wr.len, WEFT_SRD_SEND_MAX);
 	wr->wr.cookie = s.wrs;
@@ -607,13 +641,15 @@ static void finish(void)
 {
 	struct weft_srd_usage u;
 
-	for (int n = 0; n < 400 && !s.dead && s.next - s.first < PSNS - 1200 && is_work_left(); n++) {
+	for (int n = 0; n < 400 && !s.dead && s.next - s.first < PSNS - 1200 && is_work_left();
+	     n++) {
 		pump(UINT32_MAX);
 		cmd_ack_all(NULL);
 		cmd_deadline(NULL);
 	}
 	for (uint32_t i = 0; i < s.wrs && !s.dead && s.next - s.first < PSNS - 1200; i++)
-		FUZZ_CHECK(s.wr[i].done || s.wr[i].wr.op == WEFT_SRD_READ, "wr %u does not complete", i);
+		FUZZ_CHECK(s.wr[i].done || s.wr[i].wr.op == WEFT_SRD_READ,
+			   "wr %u does not complete", i);
 	weft_srd_usage(s.srd, &u);
 	weft_srd_close(s.srd, s.now);
 	for (uint32_t i = 0; i < s.wrs; i++) {
@@ -626,8 +662,8 @@ static void finish(void)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static void (*const cmds[])(struct fuzz_in *in) = {
-		cmd_ack,  cmd_ack,  cmd_ack,  cmd_ack,	cmd_ack,      cmd_post, cmd_post,
+	static void (*const cmds[])(struct fuzz_in * in) = {
+		cmd_ack,  cmd_ack,  cmd_ack,  cmd_ack,  cmd_ack,      cmd_post,  cmd_post,
 		cmd_pump, cmd_pump, cmd_wait, cmd_wait, cmd_deadline, cmd_again, cmd_ack_all,
 	};
 	struct fuzz_in in = { data, data + size };

@@ -41,14 +41,16 @@ static uint32_t wr_of_info(struct world_host *target, const struct weft_srd_msg_
 	uint32_t n = (uint32_t)(info->addr >> 32) - 1;
 	const struct world_wr *wr;
 
-	FUZZ_CHECK(n < world_of->wrs, "message from nowhere, address %llx", (unsigned long long)info->addr);
+	FUZZ_CHECK(n < world_of->wrs, "message from nowhere, address %llx",
+		   (unsigned long long)info->addr);
 	wr = &world_of->wr[n];
 	FUZZ_CHECK(wr->host != host_no(target), "wr %u came back to its sender", n);
 	FUZZ_CHECK(info->addr == wr->wr.addr && info->op == wr->wr.op && info->len == wr->wr.len &&
 			   info->key == wr->wr.key && info->src_qpn == wr->wr.src_qpn &&
 			   info->dst_qpn == wr->wr.dst_qpn,
 		   "wr %u arrived as another one", n);
-	FUZZ_CHECK(info->imm == wr->wr.imm || info->op == WEFT_SRD_READ, "wr %u lost its immediate", n);
+	FUZZ_CHECK(info->imm == wr->wr.imm || info->op == WEFT_SRD_READ, "wr %u lost its immediate",
+		   n);
 	FUZZ_CHECK(!memcmp(info->gid, &world_of->host[wr->host].cfg.gid, sizeof(*info->gid)),
 		   "wr %u from a wrong address", n);
 	/* Once a new incarnation of the sender has been heard, the old one must be past. */
@@ -65,8 +67,8 @@ static void place(uint32_t n, uint32_t off, const uint8_t *data, uint32_t len, b
 {
 	struct world_wr *wr = &world_of->wr[n];
 
-	FUZZ_CHECK(off <= wr->wr.len && len <= wr->wr.len - off, "wr %u: [%u, +%u) outside %u", n, off, len,
-		   wr->wr.len);
+	FUZZ_CHECK(off <= wr->wr.len && len <= wr->wr.len - off, "wr %u: [%u, +%u) outside %u", n,
+		   off, len, wr->wr.len);
 	for (uint32_t i = 0; i < len; i++) {
 		FUZZ_CHECK(data[i] == byte_of(n, off + i), "wr %u: byte %u is wrong", n, off + i);
 		FUZZ_CHECK(again || !wr->seen[off + i], "wr %u: byte %u placed twice", n, off + i);
@@ -95,15 +97,17 @@ static void trace_frame(const struct world *w, const char *what, const struct wo
 		weft_op_decode(f->data + WEFT_PROTO_HDR, &op);
 	if (hdr.type == WEFT_PKT_ACK && f->len == WEFT_PROTO_HDR + (uint32_t)hdr.len)
 		weft_ack_decode(f->data + WEFT_PROTO_HDR, hdr.len, &ack);
-	fuzz_trace("%12llu %s %u.%u %s%s%s %s ctx %u/%08x psn %llx path %u op %s wr %d [%u, +%u) code %u una -%u "
+	fuzz_trace("%12llu %s %u.%u %s%s%s %s ctx %u/%08x psn %llx path %u op %s wr %d [%u, +%u) "
+		   "code %u una -%u "
 		   "cum %llx word %llx drops %u%s%s",
 		   (unsigned long long)w->now, what, f->from, f->inc, weft_pkt_type_name(hdr.type),
-		   hdr.flags & WEFT_PKT_F_RTX ? " rtx" : "", hdr.flags & WEFT_PKT_F_CREDIT ? " credit" : "",
+		   hdr.flags & WEFT_PKT_F_RTX ? " rtx" : "",
+		   hdr.flags & WEFT_PKT_F_CREDIT ? " credit" : "",
 		   hdr.flags & WEFT_PKT_F_ACKREQ ? "!" : "", hdr.dst_ctx, hdr.dst_epoch,
 		   (unsigned long long)hdr.psn, hdr.ev, weft_wire_op_name(op.op),
 		   (int)(op.addr >> 32) - 1, op.off, f->len - f->head_len, op.code, op.una,
-		   (unsigned long long)ack.cum, (unsigned long long)(ack.words ? ack.word[0] : 0), ack.drops,
-		   f->tampered ? " tampered" : "", f->trimmed ? " trimmed" : "");
+		   (unsigned long long)ack.cum, (unsigned long long)(ack.words ? ack.word[0] : 0),
+		   ack.drops, f->tampered ? " tampered" : "", f->trimmed ? " trimmed" : "");
 }
 
 static void trace_wr(const struct world *w, uint32_t n, const char *what, const char *how)
@@ -111,8 +115,8 @@ static void trace_wr(const struct world *w, uint32_t n, const char *what, const 
 	const struct world_wr *wr = &w->wr[n];
 
 	fuzz_trace("%12llu %s wr %u: host %u, op %u, %u bytes, qp %u to %u, rnr_retry %u%s%s",
-		   (unsigned long long)w->now, what, n, wr->host, wr->wr.op, wr->wr.len, wr->wr.src_qpn,
-		   wr->wr.dst_qpn, wr->wr.rnr_retry, *how ? ": " : "", how);
+		   (unsigned long long)w->now, what, n, wr->host, wr->wr.op, wr->wr.len,
+		   wr->wr.src_qpn, wr->wr.dst_qpn, wr->wr.rnr_retry, *how ? ": " : "", how);
 }
 
 /* What the engines ask of their owner */
@@ -125,7 +129,8 @@ static struct world_recv *find_recv(struct world_host *h, uint16_t qpn)
 	for (uint32_t i = WORLD_RECVS - WORLD_SPARE; h->endless && i < WORLD_RECVS; i++) {
 		if (h->recv[i].posted)
 			continue;
-		h->recv[i] = (struct world_recv){ .qpn = qpn, .len = WORLD_LEN_MAX, .posted = true };
+		h->recv[i] =
+			(struct world_recv){ .qpn = qpn, .len = WORLD_LEN_MAX, .posted = true };
 		return &h->recv[i];
 	}
 	return NULL;
@@ -144,8 +149,8 @@ static void check_retries(const struct world_host *target, uint32_t n)
 	if (wr->wr.rnr_retry == 7 || wr->wr.len > WEFT_SRD_PAYLOAD_MIN ||
 	    weft_srd_stats(target->srd)->rx_drops[WEFT_SRD_DROP_NO_MEMORY])
 		return;
-	FUZZ_CHECK(wr->rnr_said <= wr->wr.rnr_retry + 1u, "wr %u tried %u times with %u retries", n, wr->rnr_said,
-		   wr->wr.rnr_retry);
+	FUZZ_CHECK(wr->rnr_said <= wr->wr.rnr_retry + 1u, "wr %u tried %u times with %u retries", n,
+		   wr->rnr_said, wr->wr.rnr_retry);
 }
 
 static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_info *info,
@@ -156,10 +161,12 @@ static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_in
 	struct world_wr *wr = &world_of->wr[n];
 	struct world_recv *recv;
 
-	FUZZ_CHECK(wr->wr.op != WEFT_SRD_WRITE && wr->wr.op != WEFT_SRD_READ, "wr %u claims a receive", n);
+	FUZZ_CHECK(wr->wr.op != WEFT_SRD_WRITE && wr->wr.op != WEFT_SRD_READ,
+		   "wr %u claims a receive", n);
 	FUZZ_CHECK(!wr->delivered, "wr %u claims a receive after its delivery", n);
 	FUZZ_CHECK(!wr->claimed, "wr %u claims a second receive", n);
-	FUZZ_CHECK(!wr->done || wr->status != WEFT_SRD_OK, "wr %u claims a receive after its completion", n);
+	FUZZ_CHECK(!wr->done || wr->status != WEFT_SRD_OK,
+		   "wr %u claims a receive after its completion", n);
 	if (!is_alive(h, info->dst_qpn)) {
 		wr->qpn_said = true;
 		return WEFT_SRD_REMOTE_QPN;
@@ -204,7 +211,8 @@ static void recv_done(void *owner, uint64_t recv, const struct weft_srd_msg_info
 
 	FUZZ_CHECK(r->wr == n, "receive of wr %u completed by wr %u", r->wr, n);
 	FUZZ_CHECK(!wr->delivered++, "wr %u delivered twice", n);
-	FUZZ_CHECK(wr->placed == wr->wr.len, "wr %u delivered with %u of %u bytes", n, wr->placed, wr->wr.len);
+	FUZZ_CHECK(wr->placed == wr->wr.len, "wr %u delivered with %u of %u bytes", n, wr->placed,
+		   wr->wr.len);
 	wr->claimed = false;
 	*r = (struct world_recv){ 0 };
 }
@@ -224,8 +232,8 @@ static void recv_release(void *owner, uint64_t recv, const struct weft_srd_msg_i
 	r->posted = h->qp_alive[r->qpn];
 }
 
-static enum weft_srd_status target_status(struct world_host *h, const struct weft_srd_msg_info *info,
-					  struct world_wr *wr)
+static enum weft_srd_status target_status(struct world_host *h,
+					  const struct weft_srd_msg_info *info, struct world_wr *wr)
 {
 	if (!is_alive(h, info->dst_qpn)) {
 		wr->qpn_said = true;
@@ -238,14 +246,15 @@ static enum weft_srd_status target_status(struct world_host *h, const struct wef
 	return WEFT_SRD_OK;
 }
 
-static enum weft_srd_status write_bytes(void *owner, const struct weft_srd_msg_info *info, uint32_t off,
-					const void *data, uint32_t len)
+static enum weft_srd_status write_bytes(void *owner, const struct weft_srd_msg_info *info,
+					uint32_t off, const void *data, uint32_t len)
 {
 	uint32_t n = wr_of_info(owner, info);
 	struct world_wr *wr = &world_of->wr[n];
 	enum weft_srd_status st = target_status(owner, info, wr);
 
-	FUZZ_CHECK(wr->wr.op == WEFT_SRD_WRITE || wr->wr.op == WEFT_SRD_WRITE_IMM, "wr %u writes", n);
+	FUZZ_CHECK(wr->wr.op == WEFT_SRD_WRITE || wr->wr.op == WEFT_SRD_WRITE_IMM, "wr %u writes",
+		   n);
 	FUZZ_CHECK(!wr->done || wr->status != WEFT_SRD_OK, "wr %u writes after its completion", n);
 	FUZZ_CHECK(!wr->delivered, "wr %u writes after its delivery", n);
 	if (!st)
@@ -269,7 +278,8 @@ static uint32_t wr_of_cookie(struct world_host *h, uint64_t cookie)
 
 	FUZZ_CHECK(cookie >= 1000 && n < world_of->wrs, "cookie %llx", (unsigned long long)cookie);
 	wr = &world_of->wr[n];
-	FUZZ_CHECK(wr->posted && wr->host == host_no(h) && wr->inc == h->inc, "wr %u is not of this host", n);
+	FUZZ_CHECK(wr->posted && wr->host == host_no(h) && wr->inc == h->inc,
+		   "wr %u is not of this host", n);
 	FUZZ_CHECK(!wr->done, "wr %u is used after its completion", n);
 	return n;
 }
@@ -294,12 +304,15 @@ static void check_success(uint32_t n)
 	const struct world_wr *wr = &world_of->wr[n];
 	bool wants_delivery = wr->wr.op != WEFT_SRD_WRITE && wr->wr.op != WEFT_SRD_READ;
 
-	FUZZ_CHECK(wr->placed == wr->wr.len, "wr %u succeeded with %u of %u bytes", n, wr->placed, wr->wr.len);
-	FUZZ_CHECK(wr->delivered == wants_delivery, "wr %u succeeded, delivered %u times", n, wr->delivered);
+	FUZZ_CHECK(wr->placed == wr->wr.len, "wr %u succeeded with %u of %u bytes", n, wr->placed,
+		   wr->wr.len);
+	FUZZ_CHECK(wr->delivered == wants_delivery, "wr %u succeeded, delivered %u times", n,
+		   wr->delivered);
 }
 
 /* Has this error anything to explain it? */
-static bool is_explained(const struct world_host *h, const struct world_wr *wr, enum weft_srd_status status)
+static bool is_explained(const struct world_host *h, const struct world_wr *wr,
+			 enum weft_srd_status status)
 {
 	const struct world_host *target = &world_of->host[!wr->host];
 	uint16_t dst = wr->wr.dst_qpn;
@@ -363,7 +376,8 @@ static uint32_t payload_wr(struct world_host *h, const struct weft_srd_payload *
 		n = wr_of_cookie(h, p->cookie);
 	} else {
 		n = (uint32_t)(p->addr >> 32) - 1;
-		FUZZ_CHECK(n < world_of->wrs && world_of->wr[n].wr.op == WEFT_SRD_READ, "answer to no READ");
+		FUZZ_CHECK(n < world_of->wrs && world_of->wr[n].wr.op == WEFT_SRD_READ,
+			   "answer to no READ");
 		FUZZ_CHECK(p->key == h->key && is_alive(h, p->qpn), "read with a key that is gone");
 	}
 	FUZZ_CHECK(p->off <= world_of->wr[n].wr.len && p->len <= world_of->wr[n].wr.len - p->off,
@@ -441,7 +455,8 @@ static void host_open(struct world *w, uint8_t no)
 	memset(h->recv, 0, sizeof(h->recv));
 	for (uint32_t q = 1; q <= WORLD_QPS; q++)
 		h->qp_alive[q] = true;
-	FUZZ_CHECK(!weft_srd_peer_get(h->srd, &w->host[!no].cfg.gid, &h->peer), "no room for one peer");
+	FUZZ_CHECK(!weft_srd_peer_get(h->srd, &w->host[!no].cfg.gid, &h->peer),
+		   "no room for one peer");
 }
 
 void world_init(struct world *w, struct fuzz_in *in)
@@ -488,7 +503,8 @@ void world_post(struct world *w, uint8_t host, const struct weft_srd_wr *req)
 	h->in_post = false;
 	FUZZ_CHECK(!rc || rc == -EAGAIN || rc == -EMSGSIZE, "post returned %d", rc);
 	FUZZ_CHECK(rc || !h->closing, "a closing engine took a work request");
-	FUZZ_CHECK((rc == -EMSGSIZE) == (req->op <= WEFT_SRD_SEND_IMM && req->len > WEFT_SRD_SEND_MAX),
+	FUZZ_CHECK((rc == -EMSGSIZE) ==
+			   (req->op <= WEFT_SRD_SEND_IMM && req->len > WEFT_SRD_SEND_MAX),
 		   "post of %u bytes returned %d", req->len, rc);
 	if (!rc) {
 		trace_wr(w, w->wrs - 1, "post", "");
@@ -616,14 +632,16 @@ uint32_t world_pump(struct world *w, uint8_t host, uint32_t max)
 
 		*f = (struct world_frame){ .from = host, .inc = h->inc, .len = len };
 		f->head_len = w->tx.head_len;
-		FUZZ_CHECK(w->tx.head_len <= WEFT_SRD_HEAD_MAX && w->tx.payload.len <= h->cfg.payload_max,
+		FUZZ_CHECK(w->tx.head_len <= WEFT_SRD_HEAD_MAX &&
+				   w->tx.payload.len <= h->cfg.payload_max,
 			   "packet of %u + %u bytes", w->tx.head_len, w->tx.payload.len);
 		FUZZ_CHECK(w->tx.path < h->cfg.paths, "path %u of %u", w->tx.path, h->cfg.paths);
-		FUZZ_CHECK(!memcmp(&w->tx.to, &w->host[!host].cfg.gid, sizeof(w->tx.to)), "packet to a stranger");
+		FUZZ_CHECK(!memcmp(&w->tx.to, &w->host[!host].cfg.gid, sizeof(w->tx.to)),
+			   "packet to a stranger");
 		memcpy(f->data, w->tx.head, w->tx.head_len);
 		if (w->tx.payload.len)
-			fill(payload_wr(h, &w->tx.payload), w->tx.payload.off, f->data + f->head_len,
-			     w->tx.payload.len);
+			fill(payload_wr(h, &w->tx.payload), w->tx.payload.off,
+			     f->data + f->head_len, w->tx.payload.len);
 		trace_frame(w, "sent by", f);
 		enqueue(w, f);
 		n++;
@@ -644,7 +662,8 @@ static void receive(struct world *w, const struct world_frame *f)
 	h->heard |= !f->tampered;
 	trace_frame(w, "received from", f);
 	weft_srd_on_packet(h->srd, &rx, w->now);
-	FUZZ_CHECK(!f->tampered || weft_srd_stats(h->srd)->rx_drops[WEFT_SRD_DROP_NO_CONTEXT] == drops,
+	FUZZ_CHECK(!f->tampered ||
+			   weft_srd_stats(h->srd)->rx_drops[WEFT_SRD_DROP_NO_CONTEXT] == drops,
 		   "a forged packet got past the tag");
 	free(exact);
 }
@@ -754,7 +773,8 @@ void world_advance(struct world *w, weft_ns by)
 
 bool world_advance_to_deadline(struct world *w, weft_ns limit)
 {
-	weft_ns a = weft_srd_next_deadline(w->host[0].srd), b = weft_srd_next_deadline(w->host[1].srd);
+	weft_ns a = weft_srd_next_deadline(w->host[0].srd),
+		b = weft_srd_next_deadline(w->host[1].srd);
 	weft_ns at = WEFT_MIN(a, b);
 
 	if (at == WEFT_NS_NEVER)
@@ -810,7 +830,8 @@ static bool is_empty(const struct world_host *h)
 	struct weft_srd_usage u;
 
 	weft_srd_usage(h->srd, &u);
-	return !u.active && !u.msgs && !u.reads && !u.rx_msgs && !u.chunks && !u.pieces && !u.timers;
+	return !u.active && !u.msgs && !u.reads && !u.rx_msgs && !u.chunks && !u.pieces &&
+	       !u.timers;
 }
 
 void world_finish(struct world *w)
@@ -825,7 +846,8 @@ void world_finish(struct world *w)
 	end = w->now + FINISH_TIME;
 	for (; unfinished(w) < WORLD_WRS; n++)
 		FUZZ_CHECK(n < FINISH_STEPS && w->now < end && step(w), "wr %u does not complete%s",
-			   unfinished(w), n < FINISH_STEPS && w->now < end ? ": no timer runs" : "");
+			   unfinished(w),
+			   n < FINISH_STEPS && w->now < end ? ": no timer runs" : "");
 	end = w->now + FINISH_TIME;
 	for (n = 0; w->frames || !is_empty(&w->host[0]) || !is_empty(&w->host[1]); n++)
 		FUZZ_CHECK(n < FINISH_STEPS && w->now < end && step(w), "something is left in use");

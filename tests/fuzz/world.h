@@ -10,57 +10,57 @@
 #include "srd/engine.h"
 
 #define WORLD_WRS     96u
-#define WORLD_QPS     3u     /* QP numbers 1 .. 3. */
-#define WORLD_RECVS   64u    /* Receives of a host, over all its QPs. */
-#define WORLD_SPARE   32u    /* Of these, kept for the end, when there is always one. */
-#define WORLD_FRAMES  256u   /* Frames under way. */
-#define WORLD_MUSEUM  64u    /* Frames kept to be replayed later. */
+#define WORLD_QPS     3u /* QP numbers 1 .. 3. */
+#define WORLD_RECVS   64u /* Receives of a host, over all its QPs. */
+#define WORLD_SPARE   32u /* Of these, kept for the end, when there is always one. */
+#define WORLD_FRAMES  256u /* Frames under way. */
+#define WORLD_MUSEUM  64u /* Frames kept to be replayed later. */
 #define WORLD_LEN_MAX 40000u
 
 struct world_wr {
 	struct weft_srd_wr wr;
-	uint32_t inc;             /* Of the initiator. */
+	uint32_t inc; /* Of the initiator. */
 	uint8_t host;
 	bool posted, done;
 	enum weft_srd_status status;
 	weft_ns posted_at;
-	uint64_t recv;            /* Claimed for it; valid while `claimed`. */
+	uint64_t recv; /* Claimed for it; valid while `claimed`. */
 	bool claimed;
 	uint32_t delivered;
-	uint32_t rnr_said;        /* What the target answered, so far. */
+	uint32_t rnr_said; /* What the target answered, so far. */
 	bool qpn_said, length_said, address_said, refused;
-	uint32_t placed;          /* Bytes that are where they belong. */
-	uint8_t *seen;            /* owns; by byte: placed */
+	uint32_t placed; /* Bytes that are where they belong. */
+	uint8_t *seen; /* owns; by byte: placed */
 };
 
 struct world_recv {
 	uint16_t qpn;
 	uint32_t len;
 	bool posted, claimed;
-	uint32_t wr;              /* While claimed. */
+	uint32_t wr; /* While claimed. */
 };
 
 struct world_host {
 	struct weft_srd_cfg cfg;
-	struct weft_srd *srd;     /* owns */
+	struct weft_srd *srd; /* owns */
 	uint32_t peer, inc, key;
 	bool in_post, closing;
-	bool endless;             /* There is always a receive. */
-	bool refuse_reads;        /* The local buffers of READs are gone. */
+	bool endless; /* There is always a receive. */
+	bool refuse_reads; /* The local buffers of READs are gone. */
 	bool qp_alive[WORLD_QPS + 1];
 	bool qp_was_gone[WORLD_QPS + 1];
-	bool heard;               /* Anything intact arrived in this incarnation. */
-	bool answered;            /* Something arrived that only a live partner sends. */
-	uint32_t newest_inc;      /* Latest incarnation of the partner that had an effect here. */
+	bool heard; /* Anything intact arrived in this incarnation. */
+	bool answered; /* Something arrived that only a live partner sends. */
+	uint32_t newest_inc; /* Latest incarnation of the partner that had an effect here. */
 	weft_ns began_at;
 	struct world_recv recv[WORLD_RECVS];
 };
 
 struct world_frame {
 	uint8_t from;
-	uint32_t inc;             /* Of the sender. */
+	uint32_t inc; /* Of the sender. */
 	bool ce, trimmed;
-	bool tampered;            /* Its head is not what was sent: no effect of it may ever show. */
+	bool tampered; /* Its head is not what was sent: no effect of it may ever show. */
 	uint32_t len, head_len;
 	uint8_t data[];
 };
@@ -74,7 +74,7 @@ struct world {
 	uint32_t frames;
 	struct world_frame *museum[WORLD_MUSEUM]; /* own */
 	uint32_t museum_next;
-	uint32_t events;          /* Restarts, closes, QPs gone: what explains an ABORT. */
+	uint32_t events; /* Restarts, closes, QPs gone: what explains an ABORT. */
 	struct weft_srd_tx tx;
 };
 

@@ -452,6 +452,7 @@ static void weft_ack_on_packet__echoes_once(void **state)
 		uint16_t before = act->cc.round_seen;
 
 		ack.echo[0].tx_ts = weft_ts(p->now - WEFT_US(10));
+		ack.echo[0].ev = (uint16_t)(i + 1); /* A path counts once in a round. */
 		give_ack(p, rows[i].nr, &ack);
 		if (act->cc.round_seen != before + rows[i].used)
 			fail_msg("row %d", rows[i].id);

@@ -22,16 +22,18 @@ struct rig {
 	struct pair *p;
 	struct weft_srd *srd;
 	struct weft_active *act;
+	uint32_t turn;
 };
 
 static void open_rig(struct rig *r)
 {
+	r->turn = 0;
 	r->p = pair_open(2, tune_fixed);
 	pair_warm_up(r->p);
 	r->srd = r->p->end[PAIR_A].srd;
 	r->act = pair_active(r->p, PAIR_A, PAIR_B);
 	weft_cc_reset(r->srd, r->act, (uint32_t)BASE);
-	weft_cc_on_sample(r->srd, r->act, weft_path_at(r->srd, r->act, 0), BASE, false);
+	weft_cc_on_sample(r->srd, r->act, weft_path_at(r->srd, r->act, 0), BASE);
 	assert_int_equal(r->act->cc.base_rtt, BASE);
 }
 
@@ -40,9 +42,15 @@ static void close_rig(struct rig *r)
 	pair_close(r->p);
 }
 
+static void sample_on(struct rig *r, uint32_t ev, weft_ns rtt)
+{
+	weft_cc_on_sample(r->srd, r->act, weft_path_at(r->srd, r->act, (uint16_t)ev), rtt);
+}
+
+/* One path after the other, as spraying does. */
 static void sample(struct rig *r, weft_ns rtt)
 {
-	weft_cc_on_sample(r->srd, r->act, weft_path_at(r->srd, r->act, 0), rtt, false);
+	sample_on(r, r->turn++ % r->srd->cfg.paths, rtt);
 }
 
 /* Time passes, `bytes` are acknowledged, and the round is over. */
@@ -58,12 +66,12 @@ static void new_round(struct rig *r)
 	end_round(r, 0);
 }
 
-/* `above` of `all` samples lie far above the target, until the average does, too. */
+/* `above` of `all` paths lie far above the target, until the average does, too. */
 static uint32_t cwnd_after(struct rig *r, uint32_t above, uint32_t all)
 {
 	for (uint32_t round = 0; round < 6; round++) {
 		for (uint32_t i = 0; i < all; i++)
-			sample(r, i * above % all < above ? 8 * BASE : BASE);
+			sample_on(r, i, i * above % all < above ? 8 * BASE : BASE);
 		end_round(r, 0);
 	}
 	return r->act->cc.cwnd;
