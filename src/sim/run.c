@@ -576,7 +576,7 @@ static bool losses_are_visible(const struct weft_scenario *s)
 	for (uint32_t f = 0; f < WEFT_FAULT_COUNT; f++)
 		if (s->on[f] && !ok[f])
 			return false;
-	return s->flavour != WEFT_FLAVOUR_CLEAN;
+	return s->flavour != WEFT_FLAVOUR_CLEAN && !s->varied;
 }
 
 static void trace_params(struct weft_run *run)

@@ -126,14 +126,30 @@ static void common_engine(struct weft_scenario *s, struct weft_srd_cfg *cfg)
 	cfg->idle_after = WEFT_MS(PICK(s, 2, 5, 20));
 }
 
+/* Settings that somebody may have, for runs in which nothing is measured. */
+static void vary_engine(struct weft_scenario *s, struct weft_srd_cfg *cfg)
+{
+	s->varied = s->flavour >= WEFT_FLAVOUR_ISOLATE && weft_prng_below(&s->prng, 2);
+	if (!s->varied)
+		return;
+	cfg->ack_packets = PICK(s, 1, 2, 4, 16);
+	cfg->ack_bytes = PICK(s, 1500, 16384, 65536);
+	cfg->ack_delay = WEFT_US(PICK(s, 1, 20, 50, 200));
+	cfg->rtt_hint = s->rtt * PICK(s, 1, 2, 4, 8) / 4;
+	cfg->delay_target = WEFT_US(PICK(s, 0, 0, 20, 100));
+	cfg->cwnd_init = PICK(s, 0, 0, 4096, 65536);
+	cfg->cwnd_max = PICK(s, 0, 0, 65536, 262144);
+}
+
 static void make_hosts(struct weft_scenario *s)
 {
-	static const uint32_t payloads[] = { 512, 1024, 1408, 4096, 4096, 8192, 8928 };
+	static const uint32_t payloads[] = { 512, 1024, 1408, 4096, 4096, 8192, 8928, 16384 };
 	struct weft_srd_cfg common;
 	uint32_t payload = pick(s, payloads, (uint32_t)WEFT_ARRAY_SIZE(payloads));
 	bool unequal = weft_prng_below(&s->prng, 8) == 0;
 
 	common_engine(s, &common);
+	vary_engine(s, &common);
 	for (uint32_t i = 0; i < s->hosts; i++) {
 		struct weft_sim_host_cfg *h = &s->host[i];
 
@@ -161,12 +177,14 @@ static void make_congested_paths(struct weft_scenario *s)
 static void make_bounds(struct weft_scenario *s)
 {
 	const struct weft_srd_cfg *cfg = &s->host[0].srd;
+	uint64_t window = cfg->cwnd_max ? cfg->cwnd_max : 131072;
 	weft_ns transfer = s->plan_bytes * 8u * 1000u / (s->net.path_bps / 1000000u);
 
 	s->bound = 4 * cfg->dead_after + WEFT_S(2);
 	/* Back-off is at most rto_max when the faults end; then everything that waits has to get through,
 	 * in the worst case to one receiver. */
 	s->heal_bound = 2 * cfg->rto_max + 10 * s->rtt + 8 * transfer + WEFT_MS(2);
+	s->heal_bound += 4 * (s->plan_bytes / window + 1) * s->rtt;
 	if (s->on[WEFT_FAULT_RNR] || s->on[WEFT_FAULT_NO_WQE])
 		s->heal_bound += WEFT_MS(1200);
 	/* With room for one peer at a time the others wait until that one has gone idle. */
@@ -309,6 +327,8 @@ void weft_scenario_make(struct weft_scenario *s, uint64_t seed, bool liveness, c
 	make_congested_paths(s);
 	make_faults(s, only);
 	demand_checksums(s);
+	for (uint32_t f = WEFT_FAULT_CRASH; f <= WEFT_FAULT_CLOSE; f++)
+		s->net.record = s->net.record || s->on[f];
 	weft_workload_plan(s);
 	make_bounds(s);
 }

@@ -100,6 +100,7 @@ struct weft_scenario {
 	bool liveness;
 	enum weft_sim_flavour flavour;
 	enum weft_sim_shape shape;
+	bool varied; /* The engines are not set as they should be. */
 	uint32_t scale; /* How much traffic, in units of a small run. */
 	struct weft_prng prng;
 	uint16_t hosts, qps;

@@ -148,7 +148,7 @@ static void reclaim(struct weft_srd *srd)
 
 bool weft_ctx_may_activate(struct weft_srd *srd, const struct weft_ctx *ctx)
 {
-	uint32_t most = srd->cfg.active_max - srd->cfg.active_max / 4;
+	uint32_t all = srd->cfg.active_max, most = all > 1 ? all - WEFT_MAX(all / 4, 1) : 1;
 
 	if (ctx->active == WEFT_NIL && srd->actives_used >= most)
 		reclaim(srd);

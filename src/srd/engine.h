@@ -265,6 +265,7 @@ struct weft_msg {
 	bool completed;           /* The owner knows how it ended; only remains are in flight. */
 	bool cancel;              /* A CANCEL is to be sent before it can be freed. */
 	bool split;               /* Went out in several packets. */
+	bool rest;                /* WRITE_IMM in several packets, complete but for want of a receive. */
 };
 
 /* A range of a message to be sent again under new PSNs. */
@@ -385,6 +386,8 @@ struct weft_msg *weft_msg_next(struct weft_srd *srd, struct weft_active *act);
 /* Its next range to send; take it out with weft_msg_take(). */
 void weft_msg_peek(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_msg *msg,
 		   uint32_t *off_out, uint32_t *len_out);
+/* The operation that a packet with its next `len` bytes carries. */
+uint8_t weft_msg_next_kind(const struct weft_msg *msg, uint32_t len);
 void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg, uint32_t len);
 void weft_msg_drop_rest(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg);
 void weft_msg_fail(struct weft_srd *srd, struct weft_msg *msg, enum weft_srd_status status);

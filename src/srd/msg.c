@@ -151,8 +151,20 @@ static bool has_fresh(const struct weft_msg *msg)
 	return msg->next_off < msg->len || !msg->started;
 }
 
+/* A WRITE_IMM that was complete but for a receive is no longer counted by the peer: what is left of it
+ * goes out as plain WRITEs, one at a time, and the last packet says that it is the last (REST). That is
+ * one packet, unless the payload has shrunk meanwhile. */
+uint8_t weft_msg_next_kind(const struct weft_msg *msg, uint32_t len)
+{
+	if (msg->completed)
+		return WEFT_WIRE_CANCEL;
+	return msg->rest && msg->acked + len < msg->len ? WEFT_WIRE_WRITE : msg->kind;
+}
+
 bool weft_msg_has_more(const struct weft_msg *msg)
 {
+	if (msg->rest && msg->inflight)
+		return false;
 	return msg->pieces != WEFT_NIL || has_fresh(msg) || (msg->cancel && !msg->inflight) ||
 	       (msg->end_code && !msg->end_sent && !msg->completed);
 }
@@ -514,8 +526,10 @@ static bool on_refused(struct weft_srd *srd, struct weft_active *act, struct wef
 		return true;
 	if (!piece_add(srd, act, msg, e->off, e->len))
 		return false;
-	if (code == WEFT_SRD_RNR)
+	if (code == WEFT_SRD_RNR) {
 		srd->stats.rnr_rx++;
+		msg->rest = msg->kind == WEFT_WIRE_WRITE_IMM && msg->split;
+	}
 	/* Several packets of one attempt may be refused; that is one refusal and one wait. */
 	if (code == WEFT_CODE_VOID || e->attempt != msg->attempt) {
 		if (msg->where == WEFT_MSG_WAITS)
@@ -564,7 +578,7 @@ bool weft_msg_on_resolved(struct weft_srd *srd, struct weft_active *act, const s
 			rnr_dissolve(srd, act, msg);
 			if (weft_msg_has_more(msg))
 				weft_msg_enqueue(srd, act, msg);
-		} else if (msg->where == WEFT_MSG_FOLLOWS) {
+		} else if (msg->where == WEFT_MSG_FOLLOWS || (msg->rest && weft_msg_has_more(msg))) {
 			weft_msg_enqueue(srd, act, msg);
 		}
 	}

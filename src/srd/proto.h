@@ -68,7 +68,7 @@ enum weft_wire_op {
 
 struct weft_op {
 	uint8_t op;
-	uint8_t code;             /* RESP: 0, or the status that ends the READ. */
+	uint8_t code;             /* RESP: 0, or the status that ends the READ. WRITE_IMM: 0 or REST. */
 	uint16_t una;             /* How far the oldest open PSN lies behind this one. */
 	uint16_t dst_qpn, src_qpn;
 	uint32_t msg_id, msg_len, off;
@@ -77,6 +77,8 @@ struct weft_op {
 	uint32_t imm;
 	uint32_t crc;
 };
+
+#define WEFT_CODE_REST 1u  /* WRITE_IMM: all other bytes of the message are acknowledged. */
 
 struct weft_hello {
 	struct weft_gid src, dst;

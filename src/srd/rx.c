@@ -244,6 +244,9 @@ static uint8_t finish_imm(struct weft_srd *srd, const struct weft_srd_msg_info *
 	return 0;
 }
 
+/* A message of several packets is counted until it is complete. If there is no receive for it then, the
+ * count is given up: its sender has all but this packet acknowledged, and says so when it tries again
+ * (REST). So messages to a QP without receives hold no memory while they wait. */
 static uint8_t write_imm_part(struct weft_srd *srd, struct weft_active *act, const struct weft_op *op,
 			      const struct weft_srd_msg_info *info, uint32_t len)
 {
@@ -252,20 +255,22 @@ static uint8_t write_imm_part(struct weft_srd *srd, struct weft_active *act, con
 
 	if (!len)
 		return IGNORE;
-	if (!rxm)
-		rxm = rxm_create(srd, act, op);
-	if (!rxm)
-		return WEFT_CODE_BUSY;
-	if (rxm->dead)
+	if (rxm && rxm->dead)
 		return WEFT_SRD_REMOTE_QPN;
-	if (!is_same_msg(rxm, op) || len > rxm->len - rxm->got)
+	if (rxm && (!is_same_msg(rxm, op) || len > rxm->len - rxm->got))
 		return IGNORE;
-	if (rxm->got + len < rxm->len) {
-		rxm->got += len;
-		return 0;
+	if (op->code != WEFT_CODE_REST) {
+		if (!rxm)
+			rxm = rxm_create(srd, act, op);
+		if (!rxm)
+			return WEFT_CODE_BUSY;
+		if (rxm->got + len < rxm->len) {
+			rxm->got += len;
+			return 0;
+		}
 	}
 	code = finish_imm(srd, info);
-	if (!code)
+	if (rxm && (!code || code == WEFT_SRD_RNR))
 		rxm_destroy(srd, rxm);
 	return code;
 }

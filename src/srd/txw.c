@@ -279,6 +279,8 @@ static void build(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 		op = (struct weft_op){ .op = WEFT_WIRE_VOID, .una = op.una };
 	} else {
 		op.code = e->code;
+		if (e->kind == WEFT_WIRE_WRITE_IMM && msg->rest)
+			op.code = WEFT_CODE_REST;
 	}
 	if (e->off + e->len == msg->len)
 		hdr.flags |= WEFT_PKT_F_LAST;
@@ -414,7 +416,7 @@ static bool launch_fresh(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 	e = weft_txw_entry(srd, act, psn);
 	*e = (struct weft_entry){
 		.msg = (uint32_t)(msg - srd->msgs),
-		.kind = msg->completed ? WEFT_WIRE_CANCEL : msg->kind,
+		.kind = weft_msg_next_kind(msg, len),
 		.off = off,
 		.len = (uint16_t)len,
 		.attempt = msg->attempt,

@@ -539,10 +539,13 @@ static void weft_rx__write_imm_claims_last(void **state)
 		assert_int_equal(verdict(&r, r.base + k), k < 2 ? 0 : WEFT_SRD_RNR);
 	}
 	assert_int_equal(b_end(&r)->claims_refused, 1);
+	/* It holds nothing while it waits: its sender says that this is the rest. */
+	assert_int_equal(r.p->end[PAIR_B].srd->rxms_used, 0);
 	b_end(&r)->recvs = 1;
 	for (uint32_t k = 3; k < 4; k++) {
 		struct weft_op op = write_op(WEFT_WIRE_WRITE_IMM, 7, 3000, 0);
 
+		op.code = WEFT_CODE_REST;
 		send_psn(&r, r.base + k, &op, 1000);
 		assert_int_equal(verdict(&r, r.base + k), 0);
 	}

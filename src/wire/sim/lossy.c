@@ -111,7 +111,7 @@ void weft_lossy_init(struct weft_lossy *net, const struct weft_lossy_cfg *cfg, s
 	weft_assert(cfg->paths >= 1 && cfg->paths <= WEFT_LOSSY_PATHS_MAX);
 	weft_assert(cfg->latency_max >= cfg->latency_min && cfg->latency_max <= UINT32_MAX);
 	*net = (struct weft_lossy){ .cfg = *cfg, .evq = evq, .mtu = UINT32_MAX, .next_id = 1 };
-	net->recording = cfg->dose[WEFT_LOSSY_REPLAY] > 0;
+	net->recording = cfg->record || cfg->dose[WEFT_LOSSY_REPLAY] > 0;
 	weft_prng_init(&net->prng, cfg->seed);
 	net->pairs = calloc((size_t)cfg->hosts * cfg->hosts, sizeof(*net->pairs));
 	weft_assert(net->pairs);
@@ -389,9 +389,12 @@ static void replay_any(struct weft_lossy *net, weft_ns now)
 
 void weft_lossy_replay(struct weft_lossy *net, uint16_t to, weft_ns now)
 {
-	for (size_t i = 0; i < WEFT_ARRAY_SIZE(net->rare.slot); i++)
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(net->rare.slot); i++) {
 		if (net->rare.slot[i] && net->rare.slot[i]->to == to)
 			replay_one(net, net->rare.slot[i], now);
+		if (net->any.slot[i] && net->any.slot[i]->to == to)
+			replay_one(net, net->any.slot[i], now);
+	}
 }
 
 static void beside(struct weft_lossy *net, const struct weft_lossy_frame *f, weft_ns now)

@@ -108,6 +108,7 @@ struct weft_lossy_cfg {
 	uint32_t ecn_threshold; /* Bytes waiting above which a frame is marked. */
 	bool trim; /* A full queue cuts the payload off instead of dropping the frame. */
 	uint32_t dose[WEFT_LOSSY_DOSES];
+	bool record; /* For weft_lossy_replay(); the REPLAY dose records, too. */
 	uint32_t burst_len; /* Mean length of a burst, in frames ... */
 	weft_ns burst_max; /* ... and the longest time it lasts. */
 	weft_ns reorder_max; /* How late a reordered frame, or a lagging path, can be. */
@@ -173,7 +174,7 @@ void weft_lossy_set_mtu(struct weft_lossy *net, uint32_t mtu);
 /* Doses are thrown for a pair only while it is in scope; all pairs start so. */
 void weft_lossy_set_scope(struct weft_lossy *net, uint16_t from, uint16_t to, bool on);
 
-/* Send every recorded rare frame towards `to` once more, beginning now. */
+/* Send every recorded frame towards `to` once more, beginning now. */
 void weft_lossy_replay(struct weft_lossy *net, uint16_t to, weft_ns now);
 
 /* Everything works from here on. What is already under way is left alone. */
