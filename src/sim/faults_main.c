@@ -34,6 +34,7 @@ struct session {
 	const struct options *opt;
 	struct weft_job *jobs; /* owns */
 	uint64_t *hash; /* owns; by job */
+	uint64_t seeds;
 	uint32_t len, done, failed_seeds;
 	bool *seed_failed; /* owns; by seed less the first */
 	struct failure *failures; /* owns */
@@ -318,8 +319,8 @@ static void print_json(const struct session *s)
 {
 	printf("{\"seeds\": %llu, \"failed\": %u, \"packets\": %llu, \"messages\": %llu, "
 	       "\"faults\": {",
-	       (unsigned long long)(s->opt->last - s->opt->first + 1), s->failed_seeds,
-	       (unsigned long long)s->packets, (unsigned long long)s->messages);
+	       (unsigned long long)s->seeds, s->failed_seeds, (unsigned long long)s->packets,
+	       (unsigned long long)s->messages);
 	for (uint32_t i = 0; i < WEFT_FAULT_COUNT; i++)
 		printf("%s\"%s\": {\"times\": %llu, \"runs\": %u}", i ? ", " : "",
 		       weft_sim_fault_name(i), (unsigned long long)s->hits[i], s->runs_hit[i]);
@@ -354,15 +355,14 @@ static void print_verdict(const struct session *s)
 	else if (s->len > 20 || s->opt->verbose)
 		print_faults(s);
 	print_failures(s);
-	printf("seeds=%llu failed=%u packets=%llu messages=%llu\n",
-	       (unsigned long long)(s->opt->last - s->opt->first + 1), s->failed_seeds,
-	       (unsigned long long)s->packets, (unsigned long long)s->messages);
+	printf("seeds=%llu failed=%u packets=%llu messages=%llu\n", (unsigned long long)s->seeds,
+	       s->failed_seeds, (unsigned long long)s->packets, (unsigned long long)s->messages);
 }
 
 static void make_jobs(struct session *s)
 {
 	const struct options *opt = s->opt;
-	uint64_t seeds = opt->last - opt->first + 1;
+	uint64_t seeds = s->seeds = opt->last - opt->first + 1;
 
 	s->jobs = calloc(2 * seeds, sizeof(*s->jobs));
 	s->hash = calloc(2 * seeds, sizeof(*s->hash));

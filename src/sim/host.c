@@ -342,7 +342,7 @@ void weft_host_on_frame(struct weft_run_host *h, struct weft_lossy_frame *f)
 		weft_lossy_frame_free(f);
 		return;
 	}
-	h->socket = grow(h->socket, &h->socket_cap, h->socket_len, sizeof(*h->socket));
+	h->socket = grow(h->socket, &h->socket_cap, h->socket_len, sizeof(void *));
 	h->socket[h->socket_len++] = f;
 	if (h->stalled_until > h->run->evq.now)
 		return;

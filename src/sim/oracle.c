@@ -160,6 +160,9 @@ static bool explains_abort(struct oracle *o, const struct oracle_wr *w)
 		return true;
 	if (o->host[w->peer].changed_at > pair->proof_at)
 		return true;
+	/* Our own former life: the peer may yet take its packets for ours, until both have agreed. */
+	if (o->host[w->host].inc > 1 && !pair->proof_at)
+		return true;
 	/* The peer may have taken us for dead and dropped the context. */
 	return back->gap_end > pair->proof_at || pair->gap_end > pair->proof_at ||
 	       oracle_is_silent(o, w->host, w->peer);
@@ -188,7 +191,10 @@ static bool explains_death(struct oracle *o, const struct oracle_wr *w, uint8_t 
 		return false;
 	if (pair->lost || o->host[w->peer].changed_at > o->host[w->host].up_at)
 		return true;
-	return status == WEFT_SRD_UNRESPONSIVE ? pair->maybe_heard : !pair->heard;
+	if (status == WEFT_SRD_UNRESPONSIVE)
+		return pair->maybe_heard;
+	/* What a restarted host hears may have been meant for its former life. */
+	return !pair->heard || o->host[w->host].inc > 1;
 }
 
 static bool is_explained(struct oracle *o, const struct oracle_wr *w, uint8_t status)
@@ -291,7 +297,8 @@ static bool may_wait(const struct oracle *o, const struct oracle_wr *w)
 	for (uint32_t i = 0; i < o->wrs; i++) {
 		const struct oracle_wr *v = &o->wr[i];
 
-		if (!v->posted || v->orphan || v->rnr_retry < 7 || !v->rnr_claims || v->peer != w->peer)
+		if (!v->posted || v->orphan || v->rnr_retry < 7 || !v->rnr_claims ||
+		    v->peer != w->peer)
 			continue;
 		if (o->param[WEFT_PARAM_SCARCE] ||
 		    (v->host == w->host && v->qpn == w->qpn && v->peer_qpn == w->peer_qpn))

@@ -96,7 +96,8 @@ struct oracle {
 	struct oracle_pair pair[ORACLE_HOSTS][ORACLE_HOSTS];
 	uint32_t busy[ORACLE_HOSTS][ORACLE_HOSTS]; /* Outstanding requests of an unordered pair. */
 	weft_ns busy_since[ORACLE_HOSTS][ORACLE_HOSTS];
-	bool widowed[ORACLE_HOSTS][ORACLE_HOSTS]; /* A crash ended what was under way between them. */
+	bool widowed[ORACLE_HOSTS]
+		    [ORACLE_HOSTS]; /* A crash ended what was under way between them. */
 	weft_ns now, healed_at;
 	bool healed, quiet;
 

@@ -308,12 +308,12 @@ void weft_scenario_make(struct weft_scenario *s, uint64_t seed, bool liveness, c
 	*s = (struct weft_scenario){ .seed = seed, .liveness = liveness, .mtu = UINT32_MAX };
 	weft_prng_init(&s->prng, seed * 2 + liveness);
 	s->flavour = pick_flavour(s, only);
-	s->hosts = (uint16_t)PICK(s, 2, 2, 3, 4, 4, 6, 8, 16);
+	s->hosts = (uint8_t)PICK(s, 2, 2, 3, 4, 4, 6, 8, 16);
 	if (s->flavour == WEFT_FLAVOUR_ISOLATE || s->flavour == WEFT_FLAVOUR_FAIR)
-		s->hosts = (uint16_t)WEFT_MAX(s->hosts, 4u);
+		s->hosts = (uint8_t)WEFT_MAX(s->hosts, 4u);
 	if (s->flavour == WEFT_FLAVOUR_FAIR)
-		s->hosts = (uint16_t)WEFT_MIN(s->hosts, 8u);
-	s->qps = (uint16_t)(1 + weft_prng_below(&s->prng, WEFT_SIM_QPS));
+		s->hosts = (uint8_t)WEFT_MIN(s->hosts, 8u);
+	s->qps = (uint8_t)(1 + weft_prng_below(&s->prng, WEFT_SIM_QPS));
 	s->shape = (enum weft_sim_shape)weft_prng_below(&s->prng, WEFT_SHAPES);
 	s->scale = PICK(s, 1, 1, 1, 2, 3);
 	s->horizon = weft_sim_log_between(&s->prng, WEFT_US(500), WEFT_MS(20));

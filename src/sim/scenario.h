@@ -103,7 +103,7 @@ struct weft_scenario {
 	bool varied; /* The engines are not set as they should be. */
 	uint32_t scale; /* How much traffic, in units of a small run. */
 	struct weft_prng prng;
-	uint16_t hosts, qps;
+	uint8_t hosts, qps;
 	struct weft_lossy_cfg net;
 	struct weft_sim_host_cfg host[WEFT_SIM_HOSTS];
 	bool on[WEFT_FAULT_COUNT];

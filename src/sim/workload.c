@@ -229,6 +229,8 @@ static void plan_streams(struct weft_scenario *s)
 		uint32_t last[16];
 		uint8_t op = any_op(s);
 
+		weft_assert(window && window <= WEFT_ARRAY_SIZE(last));
+
 		for (uint32_t i = 0; !is_full(s, 360 - 80 * pairs, 3u << 20); i++) {
 			bool back = !dark && below(s, 4) == 0;
 			weft_ns think = i < window ? 0 : below(s, 1000);

@@ -355,12 +355,21 @@ static void on_misc(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_acti
 	weft_ctx_ready(srd, ctx);
 }
 
+/* We were called late: for that long it was not the peer that was silent, but we that did not listen. */
+static void forgive(struct weft_srd *srd, struct weft_active *act, weft_ns late)
+{
+	act->last_progress = WEFT_MIN(act->last_progress + late, srd->now);
+	act->last_heard = WEFT_MIN(act->last_heard + late, srd->now);
+}
+
 /* The time in the heap has come. Each true deadline that lies behind us is served; a handler may close
  * the context, so the next one looks again. */
 void weft_ctx_on_deadline(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	struct weft_active *act;
+	struct weft_active *act = weft_ctx_active(srd, ctx);
 
+	if (act)
+		forgive(srd, act, srd->now - ctx->deadline);
 	weft_heap_remove(srd, ctx);
 	if (hs_deadline(srd, ctx) <= srd->now)
 		weft_hs_on_deadline(srd, ctx);

@@ -56,18 +56,33 @@ void weft_hs_begin(struct weft_srd *srd, struct weft_ctx *ctx)
 	ctx->hs_tries = 0;
 	ctx->flags |= WEFT_CTX_F_HELLO;
 	if (act)
-		act->last_progress = srd->now;
+		act->last_progress = act->last_heard = srd->now;
 	schedule(srd, ctx);
 	weft_ctx_ready(srd, ctx);
 	weft_ctx_arm(srd, ctx);
 }
 
+/* The peer is there and calls: our next HELLO need not wait for the whole of its back-off. But not at
+ * once either: two ends that provoke each other could go on for ever at full speed. */
+static void hasten(struct weft_srd *srd, struct weft_ctx *ctx)
+{
+	struct weft_active *act = weft_ctx_active(srd, ctx);
+	uint32_t soon = (uint32_t)((srd->now + first_interval(srd)) >> 10) + 1;
+
+	if ((int32_t)(ctx->hs_at - soon) > 0)
+		ctx->hs_at = soon;
+	if (act)
+		act->last_heard = srd->now;
+	weft_ctx_arm(srd, ctx);
+}
+
 /* Our HELLO's epoch turned out to be paired with an incarnation of the peer that is gone. The next HELLO
- * carries a fresh one, at its time: sent at once, two such ends could go on for ever at full speed. */
+ * carries a fresh one. */
 static void renew_epoch(struct weft_srd *srd, struct weft_ctx *ctx)
 {
 	ctx->epoch = weft_hs_fresh_epoch(srd);
 	ctx->pend_epoch = ctx->pend_peer_epoch = 0;
+	hasten(srd, ctx);
 }
 
 /* Both epochs are known: the context is open under them. */
@@ -156,6 +171,7 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 	/* Both call at once: the end with the smaller address answers, the other one's call stands. */
 	if (ctx->state == WEFT_CTX_HELLO && memcmp(&srd->cfg.gid, &hello.src, sizeof(hello.src)) > 0) {
 		weft_drop_count(srd, WEFT_SRD_DROP_STALE);
+		hasten(srd, ctx);
 		return;
 	}
 	if (ctx->state == WEFT_CTX_OPEN && ctx->peer_epoch == hello.epoch) {
@@ -262,7 +278,7 @@ void weft_hs_on_deadline(struct weft_srd *srd, struct weft_ctx *ctx)
 			weft_ctx_fail(srd, ctx, WEFT_SRD_FLUSHED, false);
 			return;
 		}
-		if (ctx->hs_tries >= 8 && srd->now - act->last_progress >= srd->cfg.dead_after) {
+		if (ctx->hs_tries >= 8 && weft_loss_is_dead(srd, act)) {
 			weft_ctx_fail(srd, ctx, weft_ctx_death(ctx), false);
 			return;
 		}

@@ -98,18 +98,19 @@ static weft_ns timeout_at(const struct weft_srd *srd, const struct weft_active *
 	return act->rto_from + rto_now(srd, act);
 }
 
-static weft_ns tail_probe_at(const struct weft_active *act)
+static weft_ns tail_probe_at(const struct weft_srd *srd, const struct weft_active *act)
 {
 	if (act->tlp_done || act->rto_count)
 		return WEFT_NS_NEVER;
-	return WEFT_MAX(act->last_tx, act->last_progress) + 2 * act->cc.srtt * act->reo_mult;
+	return WEFT_MAX(act->last_tx, act->last_progress) + 2 * act->cc.srtt * act->reo_mult +
+	       srd->cfg.ack_delay;
 }
 
 void weft_loss_arm(struct weft_srd *srd, struct weft_active *act)
 {
 	act->at.tail = WEFT_NS_NEVER;
 	if (act->tx.fly_pkts)
-		act->at.tail = WEFT_MIN(timeout_at(srd, act), tail_probe_at(act));
+		act->at.tail = WEFT_MIN(timeout_at(srd, act), tail_probe_at(srd, act));
 }
 
 /* Shrinking. Probes come back but data does not: the way may have become too narrow for our packets. Try
@@ -163,7 +164,7 @@ static void lose_old(struct weft_srd *srd, struct weft_active *act, weft_ns age)
 }
 
 /* No progress for long, and silence; or no progress for very long, though something answers. */
-static bool is_dead(const struct weft_srd *srd, const struct weft_active *act)
+bool weft_loss_is_dead(const struct weft_srd *srd, const struct weft_active *act)
 {
 	weft_ns stuck = srd->now - act->last_progress, silent = srd->now - act->last_heard;
 
@@ -180,7 +181,7 @@ static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	act->rto_from = srd->now;
 	if (act->rto_count < UINT8_MAX)
 		act->rto_count++;
-	if (act->rto_count >= 8 && is_dead(srd, act)) {
+	if (act->rto_count >= 8 && weft_loss_is_dead(srd, act)) {
 		weft_ctx_fail(srd, ctx, weft_ctx_death(ctx), false);
 		return;
 	}
@@ -206,7 +207,7 @@ void weft_loss_on_tail(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 		on_timeout(srd, ctx, act);
 		if (ctx->state != WEFT_CTX_OPEN)
 			return;
-	} else if (tail_probe_at(act) <= srd->now) {
+	} else if (tail_probe_at(srd, act) <= srd->now) {
 		act->tlp_done = 1;
 		srd->stats.tail_probes++;
 		/* If its copy comes back from elsewhere and nothing ever from here, this was right. */

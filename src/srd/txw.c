@@ -249,6 +249,16 @@ static void check_answer(struct weft_srd *srd, struct weft_active *act, struct w
 	weft_msg_enqueue(srd, act, msg);
 }
 
+/* Nothing can follow this packet before something comes back, so its answer should not be delayed. */
+static bool is_last_for_now(const struct weft_srd *srd, const struct weft_ctx *ctx,
+			    const struct weft_active *act, const struct weft_entry *e)
+{
+	uint32_t with_another = act->tx.inflight_bytes + e->len + ctx->payload + 2 * WEFT_SRD_DATA_HEAD;
+
+	return !weft_txw_has_work(srd, act) || act->tx.next - act->tx.una >= WEFT_SPAN ||
+	       with_another > act->cc.cwnd;
+}
+
 /* What goes out under this PSN: the operation as it stands in the message, or a VOID in its place when
  * the message has ended or the bytes are to be cut smaller. */
 static void build(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act, struct weft_entry *e,
@@ -286,8 +296,7 @@ static void build(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 		hdr.flags |= WEFT_PKT_F_LAST;
 	if (e->tries)
 		hdr.flags |= WEFT_PKT_F_RTX;
-	if (!weft_txw_has_work(srd, act) || act->tx.next - act->tx.una >= WEFT_SPAN ||
-	    act->tx.inflight_bytes + tx->payload.len >= act->cc.cwnd)
+	if (is_last_for_now(srd, ctx, act, e))
 		hdr.flags |= WEFT_PKT_F_ACKREQ;
 	if (crc && !is_void) {
 		hdr.flags |= WEFT_PKT_F_CRC;

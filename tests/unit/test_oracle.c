@@ -773,8 +773,9 @@ static void weft_trace__hash_sees_every_field(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(struct weft_trace_rec); i++) {
-		struct weft_trace_rec rec = { .kind = WEFT_TRACE_RX };
+		struct weft_trace_rec rec;
 
+		memset(&rec, 0, sizeof(rec));
 		begin();
 		weft_trace_add(&trace, &rec);
 		before = trace.hash;
