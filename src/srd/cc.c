@@ -43,7 +43,7 @@ void weft_cc_reset(struct weft_srd *srd, struct weft_active *act, uint32_t srtt_
 	uint32_t init = srd->cfg.cwnd_init ? srd->cfg.cwnd_init : bdp_share(srd, INIT_PERCENT);
 
 	act->cc.srtt = srtt_ns ? srtt_ns : srd->cfg.rtt_hint;
-	act->cc.rttvar = act->cc.srtt / 4;
+	act->cc.rttvar = act->cc.srtt / 2;
 	act->cc.peak_rtt = act->cc.round_peak = 0;
 	act->cc.base_rtt = srd->cfg.rtt_hint;
 	act->cc.base_next = WEFT_NS_NEVER;

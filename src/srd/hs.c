@@ -62,8 +62,8 @@ void weft_hs_begin(struct weft_srd *srd, struct weft_ctx *ctx)
 	weft_ctx_arm(srd, ctx);
 }
 
-/* The peer is there and calls: our next HELLO need not wait for the whole of its back-off. But not at
- * once either: two ends that provoke each other could go on for ever at full speed. */
+/* The peer is there and calls: our back-off begins anew. But our next HELLO does not go out at once: two
+ * ends that provoke each other could go on for ever at full speed. */
 static void hasten(struct weft_srd *srd, struct weft_ctx *ctx)
 {
 	struct weft_active *act = weft_ctx_active(srd, ctx);
@@ -71,6 +71,7 @@ static void hasten(struct weft_srd *srd, struct weft_ctx *ctx)
 
 	if ((int32_t)(ctx->hs_at - soon) > 0)
 		ctx->hs_at = soon;
+	ctx->hs_tries = 0;
 	if (act)
 		act->last_heard = srd->now;
 	weft_ctx_arm(srd, ctx);
@@ -278,7 +279,9 @@ void weft_hs_on_deadline(struct weft_srd *srd, struct weft_ctx *ctx)
 			weft_ctx_fail(srd, ctx, WEFT_SRD_FLUSHED, false);
 			return;
 		}
-		if (ctx->hs_tries >= 8 && weft_loss_is_dead(srd, act)) {
+		/* A peer that calls resets the count of our tries, but not for ever. */
+		if ((ctx->hs_tries >= 8 || act->last_heard > act->last_progress) &&
+		    weft_loss_is_dead(srd, act)) {
 			weft_ctx_fail(srd, ctx, weft_ctx_death(ctx), false);
 			return;
 		}

@@ -473,7 +473,7 @@ static void weft_hs_on_reset__half_sent_is_aborted(void **state)
 	c[0] = pair_post(p, PAIR_A, WEFT_SRD_WRITE, 50000);
 	c[1] = pair_post(p, PAIR_A, WEFT_SRD_SEND, 5000);
 	c[2] = pair_post(p, PAIR_A, WEFT_SRD_READ, 50000);
-	pair_run(p, WEFT_US(100));
+	pair_run(p, WEFT_US(25));
 	for (int i = 0; i < 2; i++)
 		pair_expect_open(p, PAIR_A, c[i]);
 	pair_restart(p, PAIR_B);
