@@ -210,8 +210,8 @@ void weft_loss_on_tail(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 	} else if (tail_probe_at(srd, act) <= srd->now) {
 		act->tlp_done = 1;
 		srd->stats.tail_probes++;
-		/* If its copy comes back from elsewhere and nothing ever from here, this was right. */
-		weft_path_penalise(srd, act, weft_txw_slot(srd, act, act->tx.fly.head)->ev, 4);
+		/* If the path is sound, its probe will say so. */
+		weft_path_take_out(srd, act, weft_txw_slot(srd, act, act->tx.fly.head)->ev);
 		weft_txw_mark_lost(srd, act, act->tx.fly.head);
 		weft_ctx_ready(srd, ctx);
 	}
