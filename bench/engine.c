@@ -22,7 +22,8 @@ struct end {
 	uint64_t completed, received, failed;
 };
 
-static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_info *info, uint64_t *recv_out)
+static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_info *info,
+				       uint64_t *recv_out)
 {
 	(void)owner;
 	(void)info;
@@ -48,8 +49,8 @@ static void recv_done(void *owner, uint64_t recv, const struct weft_srd_msg_info
 	end->received++;
 }
 
-static enum weft_srd_status write_ok(void *owner, const struct weft_srd_msg_info *info, uint32_t off,
-				     const void *data, uint32_t len)
+static enum weft_srd_status write_ok(void *owner, const struct weft_srd_msg_info *info,
+				     uint32_t off, const void *data, uint32_t len)
 {
 	(void)owner;
 	(void)info;
@@ -66,7 +67,8 @@ static enum weft_srd_status read_ok(void *owner, const struct weft_srd_msg_info 
 	return WEFT_SRD_OK;
 }
 
-static enum weft_srd_status place_ok(void *owner, uint64_t cookie, uint32_t off, const void *data, uint32_t len)
+static enum weft_srd_status place_ok(void *owner, uint64_t cookie, uint32_t off, const void *data,
+				     uint32_t len)
 {
 	(void)owner;
 	(void)cookie;
@@ -155,7 +157,9 @@ static double run(uint32_t len, uint64_t messages)
 {
 	struct end a, b;
 	struct weft_gid gid_a = { .raw = { [15] = 1 } }, gid_b = { .raw = { [15] = 2 } };
-	struct weft_srd_wr wr = { .op = WEFT_SRD_SEND, .len = len, .src_qpn = 1, .dst_qpn = 2, .rnr_retry = 7 };
+	struct weft_srd_wr wr = {
+		.op = WEFT_SRD_SEND, .len = len, .src_qpn = 1, .dst_qpn = 2, .rnr_retry = 7
+	};
 	uint64_t posted = 0;
 	weft_ns start, now;
 
@@ -167,7 +171,8 @@ static double run(uint32_t len, uint64_t messages)
 	start = now_ns();
 	while (a.completed < messages) {
 		now = now_ns();
-		while (posted < messages && posted - a.completed < DEPTH && !weft_srd_on_post(a.srd, &wr, now))
+		while (posted < messages && posted - a.completed < DEPTH &&
+		       !weft_srd_on_post(a.srd, &wr, now))
 			posted++;
 		weft_srd_on_timer(a.srd, now);
 		weft_srd_on_timer(b.srd, now);
@@ -220,13 +225,15 @@ int main(int argc, char **argv)
 	median(large, rounds);
 	printf(json ? "{\"send64_mps\": {\"min\": %.3f, \"median\": %.3f, \"max\": %.3f}, "
 		      "\"send8k_gbytes\": {\"min\": %.2f, \"median\": %.2f, \"max\": %.2f}, "
-		      "\"idle_bytes\": %zu, \"active_bytes\": %zu, \"packet_bytes\": %zu, \"rounds\": %u}\n" :
-		      "64-byte SENDs   %6.3f %6.3f %6.3f  million/s per core (min, median, max)\n"
+		      "\"idle_bytes\": %zu, \"active_bytes\": %zu, \"packet_bytes\": %zu, "
+		      "\"rounds\": %u}\n"
+		    : "64-byte SENDs   %6.3f %6.3f %6.3f  million/s per core (min, median, max)\n"
 		      "8-KB SENDs      %6.2f %6.2f %6.2f  GB/s per core, payload not touched\n"
 		      "idle context    %6zu bytes\nactive context  %6zu bytes with 64 paths\n"
 		      "packet in flight %5zu bytes\n(%u rounds)\n",
-	       small[0], small[rounds / 2], small[rounds - 1], large[0], large[rounds / 2], large[rounds - 1],
-	       sizeof(struct weft_ctx), sizeof(struct weft_active) + 64 * sizeof(struct weft_path),
+	       small[0], small[rounds / 2], small[rounds - 1], large[0], large[rounds / 2],
+	       large[rounds - 1], sizeof(struct weft_ctx),
+	       sizeof(struct weft_active) + 64 * sizeof(struct weft_path),
 	       sizeof(struct weft_entry), rounds);
 	return 0;
 }

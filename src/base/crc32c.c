@@ -77,7 +77,8 @@ static inline uint64_t load64(const uint8_t *p)
 	return v;
 }
 
-static __attribute__((target("sse4.2"))) uint32_t crc32c_sse42(uint32_t crc, const uint8_t *p, size_t len)
+static __attribute__((target("sse4.2"))) uint32_t crc32c_sse42(uint32_t crc, const uint8_t *p,
+							       size_t len)
 {
 	uint64_t c0 = ~crc;
 

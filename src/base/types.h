@@ -11,9 +11,9 @@
 typedef uint64_t weft_ns;
 
 #define WEFT_NS_NEVER UINT64_MAX
-#define WEFT_US(n)    ((weft_ns)(n) * 1000u)
-#define WEFT_MS(n)    ((weft_ns)(n) * 1000000u)
-#define WEFT_S(n)     ((weft_ns)(n) * 1000000000u)
+#define WEFT_US(n)    ((weft_ns)(n)*1000u)
+#define WEFT_MS(n)    ((weft_ns)(n)*1000000u)
+#define WEFT_S(n)     ((weft_ns)(n)*1000000000u)
 
 /* The address of one card, as the verbs interface knows it. To the engine and to a simulated wire
  * it is 16 opaque bytes; only wire/udp reads an IP address out of it. */

@@ -15,8 +15,8 @@
 /* Receiving side */
 
 /* Remember a packet for the echo list: its path and its time. Bursts on one path share an echo. */
-static void echo_add(struct weft_srd *srd, struct weft_active *act, const struct weft_hdr *hdr, bool ce,
-		     bool trimmed)
+static void echo_add(struct weft_srd *srd, struct weft_active *act, const struct weft_hdr *hdr,
+		     bool ce, bool trimmed)
 {
 	struct weft_rx_echo *e = act->rx.echoes ? &act->rx.echo[act->rx.echoes - 1] : NULL;
 	bool probe = hdr->type == WEFT_PKT_PROBE;
@@ -27,7 +27,8 @@ static void echo_add(struct weft_srd *srd, struct weft_active *act, const struct
 		e = &act->rx.echo[act->rx.echoes++];
 	} else {
 		/* Full: the oldest says the least. */
-		memmove(&act->rx.echo[0], &act->rx.echo[1], sizeof(act->rx.echo) - sizeof(act->rx.echo[0]));
+		memmove(&act->rx.echo[0], &act->rx.echo[1],
+			sizeof(act->rx.echo) - sizeof(act->rx.echo[0]));
 		e = &act->rx.echo[WEFT_PROTO_ECHOES - 1];
 	}
 	*e = (struct weft_rx_echo){
@@ -47,8 +48,8 @@ void weft_ack_owe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 	echo_add(srd, act, hdr, ce, trimmed);
 	act->rx.ack_pkts++;
 	act->rx.ack_bytes += hdr->len;
-	if (now || trimmed || hdr->flags & WEFT_PKT_F_ACKREQ || act->rx.ack_pkts >= srd->cfg.ack_packets ||
-	    act->rx.ack_bytes >= srd->cfg.ack_bytes) {
+	if (now || trimmed || hdr->flags & WEFT_PKT_F_ACKREQ ||
+	    act->rx.ack_pkts >= srd->cfg.ack_packets || act->rx.ack_bytes >= srd->cfg.ack_bytes) {
 		act->rx.ack_now = true;
 		weft_ctx_ready(srd, ctx);
 	} else if (act->at.ack == WEFT_NS_NEVER) {
@@ -170,7 +171,8 @@ static void fill_words(const struct weft_ctx *ctx, const struct weft_active *act
 		ack->words = 0;
 }
 
-static void fill_echoes(const struct weft_srd *srd, const struct weft_active *act, struct weft_ack *ack)
+static void fill_echoes(const struct weft_srd *srd, const struct weft_active *act,
+			struct weft_ack *ack)
 {
 	for (unsigned int i = 0; i < act->rx.echoes; i++) {
 		const struct weft_rx_echo *e = &act->rx.echo[i];
@@ -239,8 +241,8 @@ struct applied {
 };
 
 /* The peer has received this PSN. Idempotent: a resolved one has no state left. */
-static void apply_psn(struct weft_srd *srd, struct weft_active *act, const struct weft_ack *ack, uint64_t psn,
-		      struct applied *sum)
+static void apply_psn(struct weft_srd *srd, struct weft_active *act, const struct weft_ack *ack,
+		      uint64_t psn, struct applied *sum)
 {
 	struct weft_entry *e = weft_txw_entry(srd, act, psn), copy;
 	uint8_t code = ack->drops ? drop_code(ack, psn) : 0;
@@ -288,7 +290,8 @@ static void apply_sack(struct weft_srd *srd, struct weft_active *act, const stru
 }
 
 /* The head of this packet arrived without its payload: the copy with this time stamp is lost for sure. */
-static void apply_trimmed(struct weft_srd *srd, struct weft_active *act, const struct weft_echo *echo)
+static void apply_trimmed(struct weft_srd *srd, struct weft_active *act,
+			  const struct weft_echo *echo)
 {
 	uint64_t psn = act->tx.una + (uint16_t)(echo->psn - (uint16_t)act->tx.una);
 	struct weft_entry *e;
@@ -317,7 +320,8 @@ static void apply_echo(struct weft_srd *srd, struct weft_active *act, const stru
 		act->tx.rack_valid = true;
 	}
 	act->probe_echoed |= echo->probe;
-	if (!(path->flags & WEFT_PATH_SEEN) || weft_ts_is_younger(srd->now, echo->tx_ts, path->acked_ts))
+	if (!(path->flags & WEFT_PATH_SEEN) ||
+	    weft_ts_is_younger(srd->now, echo->tx_ts, path->acked_ts))
 		path->acked_ts = echo->tx_ts;
 	path->flags |= WEFT_PATH_SEEN;
 	rtt = (weft_ns)age << 4;

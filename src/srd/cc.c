@@ -70,12 +70,14 @@ int32_t weft_cc_credit(const struct weft_ctx *ctx, const struct weft_active *act
 	uint16_t used = (uint16_t)(act->cc.credit_used / WEFT_PROTO_QUANTUM);
 	int16_t quanta = (int16_t)(ctx->credit_got - used);
 
-	return quanta * (int32_t)WEFT_PROTO_QUANTUM - (int32_t)(act->cc.credit_used % WEFT_PROTO_QUANTUM);
+	return quanta * (int32_t)WEFT_PROTO_QUANTUM -
+	       (int32_t)(act->cc.credit_used % WEFT_PROTO_QUANTUM);
 }
 
 /* Credit that was not used while the mode was on is void when it changes: kept, it would hide as much
  * demand from the receiver, and leave in one burst at the next incast. */
-void weft_cc_on_grant(struct weft_ctx *ctx, struct weft_active *act, uint16_t grant, bool credit_mode)
+void weft_cc_on_grant(struct weft_ctx *ctx, struct weft_active *act, uint16_t grant,
+		      bool credit_mode)
 {
 	if (credit_mode != act->cc.credit_mode)
 		act->cc.credit_used = grant * WEFT_PROTO_QUANTUM;
@@ -83,8 +85,8 @@ void weft_cc_on_grant(struct weft_ctx *ctx, struct weft_active *act, uint16_t gr
 	ctx->credit_got = grant;
 }
 
-bool weft_cc_may_send(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_active *act,
-		      uint32_t bytes)
+bool weft_cc_may_send(const struct weft_srd *srd, const struct weft_ctx *ctx,
+		      const struct weft_active *act, uint32_t bytes)
 {
 	(void)srd;
 	if (act->cc.credit_mode && weft_cc_credit(ctx, act) <= 0)
@@ -134,7 +136,8 @@ static void count_path(struct weft_active *act, struct weft_path *path, bool abo
 static void begin_round(struct weft_srd *srd, struct weft_active *act)
 {
 	for (uint32_t ev = 0; ev < srd->cfg.paths; ev++)
-		weft_path_at(srd, act, (uint16_t)ev)->flags &= (uint8_t)~(WEFT_PATH_ROUND | WEFT_PATH_ABOVE);
+		weft_path_at(srd, act, (uint16_t)ev)->flags &=
+			(uint8_t) ~(WEFT_PATH_ROUND | WEFT_PATH_ABOVE);
 	act->cc.peak_rtt = WEFT_MAX(act->cc.round_peak, act->cc.peak_rtt / 2);
 	act->cc.round_peak = 0;
 	act->cc.round_at = srd->now;
@@ -142,7 +145,8 @@ static void begin_round(struct weft_srd *srd, struct weft_active *act)
 	act->cc.round_seen = act->cc.round_above = 0;
 }
 
-void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path, weft_ns rtt)
+void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path,
+		       weft_ns rtt)
 {
 	int64_t diff;
 	uint32_t delay;
@@ -154,7 +158,8 @@ void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct wef
 	act->cc.rttvar = (weft_ns)((int64_t)act->cc.rttvar + (diff - (int64_t)act->cc.rttvar) / 4);
 	act->cc.round_peak = WEFT_MAX(act->cc.round_peak, rtt);
 	act->cc.peak_rtt = WEFT_MAX(act->cc.peak_rtt, rtt);
-	path->srtt_ns = path->srtt_ns ? (uint32_t)((3 * (uint64_t)path->srtt_ns + rtt) / 4) : (uint32_t)rtt;
+	path->srtt_ns =
+		path->srtt_ns ? (uint32_t)((3 * (uint64_t)path->srtt_ns + rtt) / 4) : (uint32_t)rtt;
 	delay = (uint32_t)WEFT_MIN(rtt - act->cc.base_rtt, UINT32_MAX / 16);
 	act->cc.avg_delay = (uint32_t)((7 * (uint64_t)act->cc.avg_delay + delay) / 8);
 	count_path(act, path, delay > weft_cc_target(srd, act));

@@ -71,7 +71,8 @@ static void drop_satisfied(struct weft_srd *srd, int32_t below)
 void weft_credit_on_pull(struct weft_srd *srd, struct weft_ctx *ctx, uint16_t pull)
 {
 	ctx->peer_pull = pull;
-	if (!srd->cfg.link_bps || ctx->flags & WEFT_CTX_F_DEMAND || srd->credit.len == srd->cfg.active_max)
+	if (!srd->cfg.link_bps || ctx->flags & WEFT_CTX_F_DEMAND ||
+	    srd->credit.len == srd->cfg.active_max)
 		return;
 	if (demand(ctx) <= (srd->credit.on ? 0 : big_demand(srd)))
 		return;
@@ -90,13 +91,15 @@ void weft_credit_on_pull(struct weft_srd *srd, struct weft_ctx *ctx, uint16_t pu
 
 static void grant(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	uint32_t turn = GRANT_PACKETS * (srd->cfg.payload_max + WEFT_SRD_DATA_HEAD) / WEFT_PROTO_QUANTUM + 1;
+	uint32_t turn =
+		GRANT_PACKETS * (srd->cfg.payload_max + WEFT_SRD_DATA_HEAD) / WEFT_PROTO_QUANTUM +
+		1;
 	uint32_t quanta = WEFT_MIN((uint32_t)demand(ctx), turn);
 
 	ctx->granted = (uint16_t)(ctx->granted + quanta);
 	srd->stats.credit_grants++;
-	srd->credit.at += (weft_ns)quanta * WEFT_PROTO_QUANTUM * 8 * 1000000000u / srd->cfg.link_bps * 100 /
-			  RATE_PERCENT;
+	srd->credit.at += (weft_ns)quanta * WEFT_PROTO_QUANTUM * 8 * 1000000000u /
+			  srd->cfg.link_bps * 100 / RATE_PERCENT;
 	announce(srd, ctx);
 }
 

@@ -106,7 +106,8 @@ static void deactivate(struct weft_srd *srd, struct weft_ctx *ctx)
 	ctx->payload = ctx->agreed; /* The way may be wide again. */
 	if (ctx->state == WEFT_CTX_OPEN)
 		ctx->hs_at = (uint32_t)(srd->now >> 10);
-	ctx->credit_used = (uint16_t)((act->cc.credit_used + WEFT_PROTO_QUANTUM - 1) / WEFT_PROTO_QUANTUM);
+	ctx->credit_used =
+		(uint16_t)((act->cc.credit_used + WEFT_PROTO_QUANTUM - 1) / WEFT_PROTO_QUANTUM);
 	act->ctx = WEFT_NIL;
 	act->next_free = srd->active_free;
 	srd->active_free = ctx->active;
@@ -119,11 +120,12 @@ static void deactivate(struct weft_srd *srd, struct weft_ctx *ctx)
 static bool waits_for_peer(const struct weft_srd *srd, const struct weft_ctx *ctx,
 			   const struct weft_active *act)
 {
-	return act->tx.reads_waiting || act->rx.msgs || weft_ack_has_refusals(act) || act->rx.top > ctx->rx_cum ||
-	       weft_txw_has_work(srd, act);
+	return act->tx.reads_waiting || act->rx.msgs || weft_ack_has_refusals(act) ||
+	       act->rx.top > ctx->rx_cum || weft_txw_has_work(srd, act);
 }
 
-static bool is_idle(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_active *act)
+static bool is_idle(const struct weft_srd *srd, const struct weft_ctx *ctx,
+		    const struct weft_active *act)
 {
 	return act->tx.all_head == WEFT_NIL && !act->tx.fly_pkts && !act->tx.lost_pkts &&
 	       !act->rx.ack_pkts && !act->rx.ack_now && !waits_for_peer(srd, ctx, act);
@@ -133,7 +135,8 @@ static bool is_idle(const struct weft_srd *srd, const struct weft_ctx *ctx, cons
 static void reclaim(struct weft_srd *srd)
 {
 	for (uint32_t n = 0; n < srd->cfg.active_max; n++) {
-		const struct weft_active *act = &srd->actives[srd->active_hand++ % srd->cfg.active_max];
+		const struct weft_active *act =
+			&srd->actives[srd->active_hand++ % srd->cfg.active_max];
 		struct weft_ctx *ctx;
 
 		if (act->ctx == WEFT_NIL)
@@ -179,8 +182,11 @@ struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx
 			.sendq = { WEFT_NIL, WEFT_NIL },
 			.rnr = { WEFT_NIL, WEFT_NIL },
 			.all_head = WEFT_NIL,
-			.ack_seq_bits = UINT64_MAX }, /* What was used before the rest stays used. */
-		.rx = { .top = ctx->rx_cum, .peer_una = ctx->rx_cum, .refused_top = ctx->rx_cum,
+			.ack_seq_bits =
+				UINT64_MAX }, /* What was used before the rest stays used. */
+		.rx = { .top = ctx->rx_cum,
+			.peer_una = ctx->rx_cum,
+			.refused_top = ctx->rx_cum,
 			.newest_at = srd->now - WEFT_MIN(srd->now, WEFT_TS_MEMORY) },
 		.at = { WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER, WEFT_NS_NEVER,
 			WEFT_NS_NEVER },
@@ -413,7 +419,7 @@ void weft_ctx_fail(struct weft_srd *srd, struct weft_ctx *ctx, enum weft_srd_sta
 	weft_credit_forget(srd, ctx);
 	ctx->state = WEFT_CTX_CLOSED;
 	ctx->epoch = ctx->peer_epoch = ctx->peer_ctx = 0;
-	ctx->flags &= (uint8_t)~(WEFT_CTX_F_HELLO | WEFT_CTX_F_FIN);
+	ctx->flags &= (uint8_t) ~(WEFT_CTX_F_HELLO | WEFT_CTX_F_FIN);
 	ctx->granted = ctx->peer_pull = ctx->credit_got = ctx->credit_used = 0;
 	ctx->ack_seq = ctx->ack_seq_seen = 0;
 	ctx->payload = ctx->agreed = (uint16_t)srd->cfg.payload_max;

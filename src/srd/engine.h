@@ -26,37 +26,38 @@
 
 #include <assert.h>
 
-#define WEFT_NIL      UINT32_MAX  /* No index. */
+#define WEFT_NIL      UINT32_MAX /* No index. */
 #define WEFT_SLOT_NIL UINT16_MAX
-#define WEFT_SPAN     960u        /* PSNs between the oldest open one and the next: the window less the
+#define WEFT_SPAN \
+	960u /* PSNs between the oldest open one and the next: the window less the
                                    * word that ACK bitmaps lose to alignment. */
-#define WEFT_CHUNK    32u         /* Entries are taken from the pool in chunks of this many. */
-#define WEFT_CHUNKS   (WEFT_SRD_WINDOW / WEFT_CHUNK)
-#define WEFT_WORDS    (WEFT_SRD_WINDOW / 64)
-#define WEFT_RECYCLE  8u          /* Entropies remembered as good. */
+#define WEFT_CHUNK   32u /* Entries are taken from the pool in chunks of this many. */
+#define WEFT_CHUNKS  (WEFT_SRD_WINDOW / WEFT_CHUNK)
+#define WEFT_WORDS   (WEFT_SRD_WINDOW / 64)
+#define WEFT_RECYCLE 8u /* Entropies remembered as good. */
 
 /* One packet in flight. Its PSN follows from its place in the window. */
 struct weft_entry {
-	weft_ns tx_ns;            /* Last transmission. */
-	uint32_t msg;             /* Index of its message; NIL once that is gone: resend as VOID. */
+	weft_ns tx_ns; /* Last transmission. */
+	uint32_t msg; /* Index of its message; NIL once that is gone: resend as VOID. */
 	uint32_t off;
 	uint16_t len;
-	uint16_t next, prev;      /* Slots (PSN modulo window) in the list that `state` names. */
+	uint16_t next, prev; /* Slots (PSN modulo window) in the list that `state` names. */
 	uint16_t ev;
-	uint8_t state;            /* enum weft_entry_state. */
-	uint8_t tries;            /* Transmissions so far, saturating. */
-	uint8_t voided;           /* Sent as VOID at least once: the answer tells which copy won. */
-	uint8_t kind;             /* enum weft_wire_op. */
-	uint8_t attempt;          /* Of its message: see "Receiver not ready". */
-	uint8_t code;             /* RESP without payload: the status that ends the READ. */
+	uint8_t state; /* enum weft_entry_state. */
+	uint8_t tries; /* Transmissions so far, saturating. */
+	uint8_t voided; /* Sent as VOID at least once: the answer tells which copy won. */
+	uint8_t kind; /* enum weft_wire_op. */
+	uint8_t attempt; /* Of its message: see "Receiver not ready". */
+	uint8_t code; /* RESP without payload: the status that ends the READ. */
 	uint16_t reserved;
 };
 static_assert(sizeof(struct weft_entry) <= 32, "a packet in flight costs at most 32 bytes");
 
 enum weft_entry_state {
-	WEFT_ENTRY_FREE,   /* Resolved, or never used. */
+	WEFT_ENTRY_FREE, /* Resolved, or never used. */
 	WEFT_ENTRY_FLYING, /* On list `fly`, oldest transmission first. */
-	WEFT_ENTRY_LOST,   /* On list `lost`, waiting to be sent again. */
+	WEFT_ENTRY_LOST, /* On list `lost`, waiting to be sent again. */
 };
 
 struct weft_chunk {
@@ -66,11 +67,12 @@ struct weft_chunk {
 /* One path towards a peer. */
 struct weft_path {
 	uint32_t srtt_ns;
-	uint32_t acked_ts;        /* Transmission time (16 ns) of the latest packet known to have arrived. */
-	uint32_t probe_ts;        /* When it was last probed, in units of 1024 ns. */
-	uint16_t inflight;        /* Packets. */
-	uint8_t penalty;          /* Visits of the round-robin to skip, 0 to 15. */
-	uint8_t flags;            /* WEFT_PATH_*. */
+	uint32_t
+		acked_ts; /* Transmission time (16 ns) of the latest packet known to have arrived. */
+	uint32_t probe_ts; /* When it was last probed, in units of 1024 ns. */
+	uint16_t inflight; /* Packets. */
+	uint8_t penalty; /* Visits of the round-robin to skip, 0 to 15. */
+	uint8_t flags; /* WEFT_PATH_*. */
 };
 static_assert(sizeof(struct weft_path) == 16, "path");
 
@@ -82,7 +84,7 @@ static_assert(sizeof(struct weft_path) == 16, "path");
 
 struct weft_rx_echo {
 	uint32_t tx_ts;
-	uint32_t rx_ns;           /* Low bits of the arrival time. */
+	uint32_t rx_ns; /* Low bits of the arrival time. */
 	uint16_t ev, psn;
 	bool ce, trimmed, probe;
 };
@@ -97,56 +99,57 @@ struct weft_msgq {
 
 /* A context with traffic under way. */
 struct weft_active {
-	uint32_t ctx;             /* Whose. */
+	uint32_t ctx; /* Whose. */
 	uint32_t next_free;
 
 	struct {
-		uint64_t next, una;           /* Next PSN to use; oldest one not resolved. */
-		uint64_t acked[WEFT_WORDS];   /* Resolved PSNs at or above una. */
-		uint16_t chunk[WEFT_CHUNKS];  /* Window slot / 32 -> chunk in the pool. */
+		uint64_t next, una; /* Next PSN to use; oldest one not resolved. */
+		uint64_t acked[WEFT_WORDS]; /* Resolved PSNs at or above una. */
+		uint16_t chunk[WEFT_CHUNKS]; /* Window slot / 32 -> chunk in the pool. */
 		struct weft_slots fly, lost;
-		uint32_t inflight_bytes;      /* Of flying entries, heads included. */
+		uint32_t inflight_bytes; /* Of flying entries, heads included. */
 		uint16_t fly_pkts, lost_pkts;
 		uint32_t lost_bytes;
-		uint64_t unsent;              /* Payload bytes accepted, never sent or to be sent anew. */
+		uint64_t unsent; /* Payload bytes accepted, never sent or to be sent anew. */
 		struct weft_msgq sendq;
-		struct weft_msgq rnr;         /* Leaders, then followers: see "Receiver not ready". */
-		uint32_t all_head;            /* Every message of this context. */
+		struct weft_msgq rnr; /* Leaders, then followers: see "Receiver not ready". */
+		uint32_t all_head; /* Every message of this context. */
 		uint32_t reads_waiting;
-		uint32_t quantum;             /* Bytes the message at the head may still send in its turn. */
-		uint32_t rack_ts;             /* Latest transmission (16 ns) known to have arrived. */
-		uint64_t ack_seq_bits;        /* Which of the 64 ACKs up to the newest were used. */
+		uint32_t quantum; /* Bytes the message at the head may still send in its turn. */
+		uint32_t rack_ts; /* Latest transmission (16 ns) known to have arrived. */
+		uint64_t ack_seq_bits; /* Which of the 64 ACKs up to the newest were used. */
 		uint16_t dups_seen;
-		bool owe_una;                 /* The peer holds drop codes that we have resolved. */
+		bool owe_una; /* The peer holds drop codes that we have resolved. */
 		bool rack_valid, dups_valid;
-		bool rnr_turn;                /* The next turn is a leader's, not the send queue's. */
+		bool rnr_turn; /* The next turn is a leader's, not the send queue's. */
 	} tx;
 
 	struct {
-		uint64_t bits[WEFT_WORDS];    /* Received PSNs at or above ctx->rx_cum. */
-		uint64_t top;                 /* One more than the highest received. */
-		uint32_t newest_ts;           /* Latest tx_ts seen: orders the peer's pull values. */
-		weft_ns newest_at;            /* When that arrived. */
+		uint64_t bits[WEFT_WORDS]; /* Received PSNs at or above ctx->rx_cum. */
+		uint64_t top; /* One more than the highest received. */
+		uint32_t newest_ts; /* Latest tx_ts seen: orders the peer's pull values. */
+		weft_ns newest_at; /* When that arrived. */
 		struct weft_rx_echo echo[WEFT_PROTO_ECHOES];
-		uint8_t refused[WEFT_SRD_WINDOW / 2]; /* A nibble per PSN: why it was refused; see ack.c. */
-		uint64_t refused_top;         /* One more than the highest refused PSN. */
-		uint64_t peer_una;            /* The peer knows all refusals below. */
-		uint64_t list_from;           /* Where the next ACK begins to list them. */
+		uint8_t refused[WEFT_SRD_WINDOW /
+				2]; /* A nibble per PSN: why it was refused; see ack.c. */
+		uint64_t refused_top; /* One more than the highest refused PSN. */
+		uint64_t peer_una; /* The peer knows all refusals below. */
+		uint64_t list_from; /* Where the next ACK begins to list them. */
 		uint16_t dups;
 		uint16_t ack_pkts;
 		uint32_t ack_bytes;
-		uint32_t msgs;                /* Partly received messages. */
+		uint32_t msgs; /* Partly received messages. */
 		uint8_t echoes;
 		bool ack_now;
-		bool cut_short;               /* The last ACK had no room for all refusals. */
+		bool cut_short; /* The last ACK had no room for all refusals. */
 		uint16_t ack_path;
 	} rx;
 
 	struct {
-		uint32_t mask, turn;          /* Permuted round-robin: position `turn` xor `mask`. */
+		uint32_t mask, turn; /* Permuted round-robin: position `turn` xor `mask`. */
 		uint16_t recycled[WEFT_RECYCLE];
 		uint8_t recycled_len;
-		uint16_t out;                 /* Paths marked OUT. */
+		uint16_t out; /* Paths marked OUT. */
 		uint16_t burst_ev;
 		uint32_t burst_left;
 		weft_ns frozen_until;
@@ -154,32 +157,33 @@ struct weft_active {
 
 	struct {
 		uint32_t cwnd;
-		uint32_t avg_delay;           /* Smoothed queueing delay of unmarked and marked alike, ns. */
+		uint32_t avg_delay; /* Smoothed queueing delay of unmarked and marked alike, ns. */
 		weft_ns srtt, rttvar;
 		weft_ns peak_rtt, round_peak; /* Longest round trip lately; of this round. */
-		weft_ns base_rtt;             /* Smallest round trip of the last one or two windows ... */
-		weft_ns base_next, base_at;   /* ... of which this is the current one's, begun then. */
-		weft_ns round_at;             /* When this round began. */
+		weft_ns base_rtt; /* Smallest round trip of the last one or two windows ... */
+		weft_ns base_next,
+			base_at; /* ... of which this is the current one's, begun then. */
+		weft_ns round_at; /* When this round began. */
 		uint32_t round_acked, round_sent, round_lost;
 		uint16_t round_seen, round_above; /* Paths. */
 		bool credit_mode, base_known;
-		uint32_t credit_used;         /* Bytes sent in credit mode since the context opened. */
+		uint32_t credit_used; /* Bytes sent in credit mode since the context opened. */
 	} cc;
 
 	struct {
 		weft_ns ack, loss, tail, rnr, probe, retry;
-	} at;                                 /* Deadlines; NEVER when off. */
+	} at; /* Deadlines; NEVER when off. */
 
 	weft_ns last_heard, last_progress, last_tx, last_probe;
-	weft_ns rto_from;                     /* Progress, the last timeout, or the end of idleness. */
-	uint8_t rto_count;                    /* Timeouts since the last progress. */
-	uint8_t tlp_done;                     /* A tail probe is out since the last progress. */
-	uint8_t quiet_probes;                 /* Keep-alive probes since last_heard. */
-	uint8_t heard_rtos;                   /* Timeouts in a row with a probe's answer in between. */
-	uint8_t reo_mult;                     /* Patience factor after spurious retransmissions. */
-	uint8_t reo_left;                     /* Recoveries until it goes back to 1. */
-	bool probe_now;                       /* A keep-alive probe is to be sent. */
-	bool probe_echoed;                    /* A probe came back since the last timeout. */
+	weft_ns rto_from; /* Progress, the last timeout, or the end of idleness. */
+	uint8_t rto_count; /* Timeouts since the last progress. */
+	uint8_t tlp_done; /* A tail probe is out since the last progress. */
+	uint8_t quiet_probes; /* Keep-alive probes since last_heard. */
+	uint8_t heard_rtos; /* Timeouts in a row with a probe's answer in between. */
+	uint8_t reo_mult; /* Patience factor after spurious retransmissions. */
+	uint8_t reo_left; /* Recoveries until it goes back to 1. */
+	bool probe_now; /* A keep-alive probe is to be sent. */
+	bool probe_echoed; /* A probe came back since the last timeout. */
 };
 static_assert(sizeof(struct weft_active) + 64 * sizeof(struct weft_path) <= 2560,
 	      "an active context with 64 paths costs at most 2.5 KB");
@@ -194,7 +198,8 @@ enum weft_ctx_state {
 	WEFT_CTX_FIN,
 };
 
-#define WEFT_CTX_F_ANSWERED 0x01u /* The peer has answered at least once: 13, not 15, when it dies. */
+#define WEFT_CTX_F_ANSWERED \
+	0x01u /* The peer has answered at least once: 13, not 15, when it dies. */
 #define WEFT_CTX_F_READY    0x02u /* On the ready ring. */
 #define WEFT_CTX_F_HELLO    0x04u /* A HELLO is to be sent. */
 #define WEFT_CTX_F_WELCOME  0x08u
@@ -206,39 +211,42 @@ enum weft_ctx_state {
 /* What is kept of a peer while nothing is under way. */
 struct weft_ctx {
 	struct weft_gid gid;
-	uint64_t rx_cum;          /* Every PSN below was received. */
-	uint64_t tx_next;         /* Next PSN to use; valid while there is no active block. */
-	uint64_t ack_seq;         /* Number of the last ACK that we sent. */
-	uint64_t ack_seq_seen;    /* Number of the newest ACK that we got. */
-	weft_ns deadline;         /* Armed in the heap; never later than the true one. */
-	uint32_t heap_pos;        /* NIL when not armed. */
-	uint32_t active;          /* NIL when idle. */
+	uint64_t rx_cum; /* Every PSN below was received. */
+	uint64_t tx_next; /* Next PSN to use; valid while there is no active block. */
+	uint64_t ack_seq; /* Number of the last ACK that we sent. */
+	uint64_t ack_seq_seen; /* Number of the newest ACK that we got. */
+	weft_ns deadline; /* Armed in the heap; never later than the true one. */
+	uint32_t heap_pos; /* NIL when not armed. */
+	uint32_t active; /* NIL when idle. */
 	uint32_t hash_next;
 	uint32_t ready_next;
 	uint32_t epoch, peer_epoch, peer_ctx;
-	uint32_t pend_epoch, pend_peer_epoch, pend_peer_ctx; /* A HELLO that we answered; see hs.c. */
-	uint32_t pend_at;         /* When that answer was chosen, units of 1024 ns. */
-	uint32_t srtt_ns;         /* Carried over idle times. */
-	uint32_t hs_at;           /* Units of 1024 ns. Handshake: time of the next try. OPEN: of the last rest. */
+	uint32_t pend_epoch, pend_peer_epoch,
+		pend_peer_ctx; /* A HELLO that we answered; see hs.c. */
+	uint32_t pend_at; /* When that answer was chosen, units of 1024 ns. */
+	uint32_t srtt_ns; /* Carried over idle times. */
+	uint32_t
+		hs_at; /* Units of 1024 ns. Handshake: time of the next try. OPEN: of the last rest. */
 	uint16_t refs;
-	uint16_t agreed, payload; /* Bytes per packet towards it: by the handshake, and at present. */
+	uint16_t agreed,
+		payload; /* Bytes per packet towards it: by the handshake, and at present. */
 	uint16_t pend_payload;
-	uint16_t granted;         /* Quanta, modulo 2^16: credits that we gave. */
-	uint16_t peer_pull;       /* What the peer last asked for. */
-	uint16_t credit_got;      /* Quanta: credits given to us. */
-	uint16_t credit_used;     /* Quanta; valid while there is no active block. */
-	uint8_t state;            /* enum weft_ctx_state. */
-	uint8_t flags;            /* WEFT_CTX_F_*. */
+	uint16_t granted; /* Quanta, modulo 2^16: credits that we gave. */
+	uint16_t peer_pull; /* What the peer last asked for. */
+	uint16_t credit_got; /* Quanta: credits given to us. */
+	uint16_t credit_used; /* Quanta; valid while there is no active block. */
+	uint8_t state; /* enum weft_ctx_state. */
+	uint8_t flags; /* WEFT_CTX_F_*. */
 	uint8_t hs_tries;
 };
 static_assert(sizeof(struct weft_ctx) <= 128, "an idle context costs at most 128 bytes");
 
 enum weft_msg_where {
 	WEFT_MSG_FREE,
-	WEFT_MSG_SENDQ,  /* Has something to send. */
-	WEFT_MSG_WAITS,  /* Everything is sent; answers are outstanding. */
+	WEFT_MSG_SENDQ, /* Has something to send. */
+	WEFT_MSG_WAITS, /* Everything is sent; answers are outstanding. */
 	WEFT_MSG_LEADER, /* Receiver was not ready: on queue `rnr` until it is, trying again at rnr_at. */
-	WEFT_MSG_FOLLOWS,/* On queue `rnr` behind a leader between the same QPs. */
+	WEFT_MSG_FOLLOWS, /* On queue `rnr` behind a leader between the same QPs. */
 };
 
 /* A work request, or a READ of a peer that we answer. */
@@ -246,26 +254,26 @@ struct weft_msg {
 	uint64_t cookie, addr;
 	weft_ns rnr_at;
 	uint32_t ctx, id;
-	uint32_t len, next_off;   /* Fresh bytes are [next_off, len). */
-	uint32_t acked, placed;   /* Bytes acknowledged; bytes of a READ that arrived. */
+	uint32_t len, next_off; /* Fresh bytes are [next_off, len). */
+	uint32_t acked, placed; /* Bytes acknowledged; bytes of a READ that arrived. */
 	uint32_t key, imm;
-	uint32_t pieces;          /* List of ranges to send anew. */
-	uint32_t next, prev;      /* Queue that `where` names. */
+	uint32_t pieces; /* List of ranges to send anew. */
+	uint32_t next, prev; /* Queue that `where` names. */
 	uint32_t all_next, all_prev;
 	uint16_t src_qpn, dst_qpn;
-	uint16_t inflight;        /* Entries, flying and lost, that name this message. */
-	uint8_t kind;             /* enum weft_wire_op: SEND .. READ, or RESP. */
+	uint16_t inflight; /* Entries, flying and lost, that name this message. */
+	uint8_t kind; /* enum weft_wire_op: SEND .. READ, or RESP. */
 	uint8_t where;
 	uint8_t rnr_retry, rnr_tries, rnr_stage;
-	uint8_t attempt;          /* Refused attempts so far, modulo 2^8. */
-	uint8_t end_code;         /* RESP: status that ends the READ early. */
-	bool end_sent;            /* ... and a packet with it is on its way. */
-	bool answered;            /* READ: part of the answer arrived. */
-	bool started;             /* Its first packet left. */
-	bool completed;           /* The owner knows how it ended; only remains are in flight. */
-	bool cancel;              /* A CANCEL is to be sent before it can be freed. */
-	bool split;               /* Went out in several packets. */
-	bool rest;                /* WRITE_IMM in several packets, complete but for want of a receive. */
+	uint8_t attempt; /* Refused attempts so far, modulo 2^8. */
+	uint8_t end_code; /* RESP: status that ends the READ early. */
+	bool end_sent; /* ... and a packet with it is on its way. */
+	bool answered; /* READ: part of the answer arrived. */
+	bool started; /* Its first packet left. */
+	bool completed; /* The owner knows how it ended; only remains are in flight. */
+	bool cancel; /* A CANCEL is to be sent before it can be freed. */
+	bool split; /* Went out in several packets. */
+	bool rest; /* WRITE_IMM in several packets, complete but for want of a receive. */
 };
 
 /* A range of a message to be sent again under new PSNs. */
@@ -278,26 +286,26 @@ struct weft_piece {
 struct weft_rxm {
 	uint64_t recv;
 	uint32_t ctx, msg_id;
-	uint32_t next;            /* Hash chain or free list. */
+	uint32_t next; /* Hash chain or free list. */
 	uint32_t len, got;
 	uint32_t key, imm;
 	uint64_t addr;
 	uint16_t src_qpn, dst_qpn;
-	uint8_t op;               /* enum weft_wire_op. */
+	uint8_t op; /* enum weft_wire_op. */
 	bool used;
-	bool claimed;             /* `recv` is ours to finish or release. */
-	bool dead;                /* Its QP is gone: refuse what else arrives. */
+	bool claimed; /* `recv` is ours to finish or release. */
+	bool dead; /* Its QP is gone: refuse what else arrives. */
 };
 
 struct weft_srd {
 	struct weft_srd_cfg cfg;
-	const struct weft_srd_ops *ops;  /* borrows */
-	void *owner;                     /* borrows */
+	const struct weft_srd_ops *ops; /* borrows */
+	void *owner; /* borrows */
 	struct weft_prng prng;
-	weft_ns now;                     /* Latest time seen. */
+	weft_ns now; /* Latest time seen. */
 	bool closing;
 
-	struct weft_ctx *ctxs;           /* All arrays lie behind the struct, in the owner's memory. */
+	struct weft_ctx *ctxs; /* All arrays lie behind the struct, in the owner's memory. */
 	uint32_t *ctx_hash;
 	uint32_t ctx_hash_mask, ctx_len, ctx_hand;
 	uint32_t *heap;
@@ -314,8 +322,8 @@ struct weft_srd {
 	uint32_t chunks_len, chunks_used;
 
 	struct weft_msg *msgs;
-	uint32_t msg_free, msgs_used;    /* Work requests: [0, msgs_max). */
-	uint32_t read_free, reads_used;  /* Answers: [msgs_max, msgs_max + reads_max). */
+	uint32_t msg_free, msgs_used; /* Work requests: [0, msgs_max). */
+	uint32_t read_free, reads_used; /* Answers: [msgs_max, msgs_max + reads_max). */
 	uint32_t msg_gen_shift;
 
 	struct weft_piece *pieces;
@@ -328,15 +336,15 @@ struct weft_srd {
 	struct {
 		struct weft_gid to;
 		uint32_t dst_ctx, epoch, src_ctx;
-	} resets[8];                     /* RESETs and FIN_ACKs to senders without a context. */
+	} resets[8]; /* RESETs and FIN_ACKs to senders without a context. */
 	uint8_t resets_type[8];
 	uint32_t resets_len;
 
 	struct {
-		uint32_t *list;          /* Contexts with demand, in turn. */
+		uint32_t *list; /* Contexts with demand, in turn. */
 		uint32_t len, next;
 		bool on;
-		weft_ns at;              /* Next grant. */
+		weft_ns at; /* Next grant. */
 	} credit;
 
 	struct weft_srd_stats stats;
@@ -384,11 +392,12 @@ void weft_msg_requeue(struct weft_srd *srd, struct weft_active *act, struct weft
 /* The message whose packet goes next, or NULL. */
 struct weft_msg *weft_msg_next(struct weft_srd *srd, struct weft_active *act);
 /* Its next range to send; take it out with weft_msg_take(). */
-void weft_msg_peek(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_msg *msg,
-		   uint32_t *off_out, uint32_t *len_out);
+void weft_msg_peek(const struct weft_srd *srd, const struct weft_ctx *ctx,
+		   const struct weft_msg *msg, uint32_t *off_out, uint32_t *len_out);
 /* The operation that a packet with its next `len` bytes carries. */
 uint8_t weft_msg_next_kind(const struct weft_msg *msg, uint32_t len);
-void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg, uint32_t len);
+void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg,
+		   uint32_t len);
 void weft_msg_drop_rest(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg);
 void weft_msg_fail(struct weft_srd *srd, struct weft_msg *msg, enum weft_srd_status status);
 void weft_msg_destroy(struct weft_srd *srd, struct weft_msg *msg);
@@ -408,7 +417,8 @@ struct weft_entry *weft_txw_slot(struct weft_srd *srd, struct weft_active *act, 
 void weft_txw_resolve(struct weft_srd *srd, struct weft_active *act, uint64_t psn);
 void weft_txw_advance(struct weft_srd *srd, struct weft_active *act);
 /* Undo weft_txw_resolve(): the entry is in flight again, as `was` remembers it. */
-void weft_txw_reopen(struct weft_srd *srd, struct weft_active *act, uint64_t psn, const struct weft_entry *was);
+void weft_txw_reopen(struct weft_srd *srd, struct weft_active *act, uint64_t psn,
+		     const struct weft_entry *was);
 void weft_txw_mark_lost(struct weft_srd *srd, struct weft_active *act, uint16_t slot);
 void weft_txw_oldest_first(struct weft_srd *srd, struct weft_active *act);
 void weft_txw_drop_all(struct weft_srd *srd, struct weft_active *act);
@@ -447,31 +457,37 @@ void weft_path_reset(struct weft_srd *srd, struct weft_active *act);
 struct weft_path *weft_path_at(struct weft_srd *srd, const struct weft_active *act, uint16_t ev);
 #define WEFT_PATH_NONE UINT16_MAX
 /* `avoid` is a path not to take if there is another, or NONE. */
-uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes, uint16_t avoid);
+uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes,
+			uint16_t avoid);
 uint16_t weft_path_pick_control(struct weft_srd *srd, struct weft_active *act);
-void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt, bool ce);
+void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt,
+			 bool ce);
 void weft_path_on_probe(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt);
-void weft_path_penalise(struct weft_srd *srd, struct weft_active *act, uint16_t ev, uint32_t points);
+void weft_path_penalise(struct weft_srd *srd, struct weft_active *act, uint16_t ev,
+			uint32_t points);
 void weft_path_take_out(struct weft_srd *srd, struct weft_active *act, uint16_t ev);
 void weft_path_freeze(struct weft_srd *srd, struct weft_active *act);
 bool weft_path_next_probe(struct weft_srd *srd, struct weft_active *act, uint16_t *ev_out);
 
 /* cc.c */
 void weft_cc_reset(struct weft_srd *srd, struct weft_active *act, uint32_t srtt_ns);
-bool weft_cc_may_send(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_active *act,
-		      uint32_t bytes);
+bool weft_cc_may_send(const struct weft_srd *srd, const struct weft_ctx *ctx,
+		      const struct weft_active *act, uint32_t bytes);
 void weft_cc_on_sent(struct weft_srd *srd, struct weft_active *act, uint32_t bytes);
-void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path, weft_ns rtt);
+void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path,
+		       weft_ns rtt);
 void weft_cc_on_acked(struct weft_srd *srd, struct weft_active *act, uint32_t bytes);
 void weft_cc_on_lost(struct weft_srd *srd, struct weft_active *act, uint32_t bytes);
 void weft_cc_on_timeout(struct weft_srd *srd, struct weft_active *act);
 weft_ns weft_cc_target(const struct weft_srd *srd, const struct weft_active *act);
-void weft_cc_on_grant(struct weft_ctx *ctx, struct weft_active *act, uint16_t grant, bool credit_mode);
+void weft_cc_on_grant(struct weft_ctx *ctx, struct weft_active *act, uint16_t grant,
+		      bool credit_mode);
 int32_t weft_cc_credit(const struct weft_ctx *ctx, const struct weft_active *act);
 
 /* rx.c */
 void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr,
-		     const struct weft_op *op, const uint8_t *payload, const struct weft_srd_rx *rx);
+		     const struct weft_op *op, const uint8_t *payload,
+		     const struct weft_srd_rx *rx);
 bool weft_rx_note_time(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 		       const struct weft_hdr *hdr);
 void weft_rx_release_ctx(struct weft_srd *srd, uint32_t ctx);
@@ -487,7 +503,8 @@ static inline uint32_t weft_ctx_index(const struct weft_srd *srd, const struct w
 	return (uint32_t)(ctx - srd->ctxs);
 }
 
-static inline struct weft_active *weft_ctx_active(const struct weft_srd *srd, const struct weft_ctx *ctx)
+static inline struct weft_active *weft_ctx_active(const struct weft_srd *srd,
+						  const struct weft_ctx *ctx)
 {
 	return ctx->active == WEFT_NIL ? NULL : &srd->actives[ctx->active];
 }

@@ -33,7 +33,8 @@ static weft_ns first_interval(const struct weft_srd *srd)
 
 static void schedule(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	weft_ns wait = WEFT_MIN(first_interval(srd) << WEFT_MIN(ctx->hs_tries, 16), srd->cfg.rto_max);
+	weft_ns wait =
+		WEFT_MIN(first_interval(srd) << WEFT_MIN(ctx->hs_tries, 16), srd->cfg.rto_max);
 
 	/* A quarter of chance, so that two ends that failed together do not try again together. */
 	wait += weft_prng_below(&srd->prng, (uint32_t)(wait / 4) + 1);
@@ -50,8 +51,8 @@ void weft_hs_begin(struct weft_srd *srd, struct weft_ctx *ctx)
 	weft_assert(ctx->state == WEFT_CTX_CLOSED || ctx->state == WEFT_CTX_HELLO);
 	/* The peer knows us already: our HELLO goes out under the epoch that our WELCOME named, so that
 	 * both handshakes end in the same pair. */
-	ctx->epoch = ctx->pend_epoch && ctx->state == WEFT_CTX_CLOSED ? ctx->pend_epoch :
-									weft_hs_fresh_epoch(srd);
+	ctx->epoch = ctx->pend_epoch && ctx->state == WEFT_CTX_CLOSED ? ctx->pend_epoch
+								      : weft_hs_fresh_epoch(srd);
 	ctx->state = WEFT_CTX_HELLO;
 	ctx->hs_tries = 0;
 	ctx->flags |= WEFT_CTX_F_HELLO;
@@ -87,8 +88,8 @@ static void renew_epoch(struct weft_srd *srd, struct weft_ctx *ctx)
 }
 
 /* Both epochs are known: the context is open under them. */
-static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch, uint32_t peer_epoch,
-		     uint32_t peer_ctx, uint16_t payload, bool crc)
+static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch,
+		     uint32_t peer_epoch, uint32_t peer_ctx, uint16_t payload, bool crc)
 {
 	struct weft_active *act;
 
@@ -101,7 +102,7 @@ static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch,
 	ctx->payload = ctx->agreed = (uint16_t)WEFT_MIN(payload, srd->cfg.payload_max);
 	ctx->pend_epoch = ctx->pend_peer_epoch = 0;
 	ctx->flags |= WEFT_CTX_F_ANSWERED;
-	ctx->flags &= (uint8_t)~(WEFT_CTX_F_HELLO | WEFT_CTX_F_WELCOME | WEFT_CTX_F_PEER_CRC);
+	ctx->flags &= (uint8_t) ~(WEFT_CTX_F_HELLO | WEFT_CTX_F_WELCOME | WEFT_CTX_F_PEER_CRC);
 	if (crc)
 		ctx->flags |= WEFT_CTX_F_PEER_CRC;
 	/* The first PSN of a direction is the sender's epoch: random, and nothing more to exchange. */
@@ -125,12 +126,13 @@ struct weft_ctx *weft_hs_match(struct weft_srd *srd, const struct weft_hdr *hdr)
 	if (hdr->dst_ctx >= srd->ctx_len || !hdr->dst_epoch)
 		return NULL;
 	ctx = &srd->ctxs[hdr->dst_ctx];
-	if ((ctx->state == WEFT_CTX_OPEN || ctx->state == WEFT_CTX_FIN) && ctx->epoch == hdr->dst_epoch)
+	if ((ctx->state == WEFT_CTX_OPEN || ctx->state == WEFT_CTX_FIN) &&
+	    ctx->epoch == hdr->dst_epoch)
 		return ctx;
 	if (ctx->pend_epoch != hdr->dst_epoch || ctx->state == WEFT_CTX_FIN || srd->closing)
 		return NULL;
-	open_ctx(srd, ctx, ctx->pend_epoch, ctx->pend_peer_epoch, ctx->pend_peer_ctx, ctx->pend_payload,
-		 ctx->flags & WEFT_CTX_F_PEND_CRC);
+	open_ctx(srd, ctx, ctx->pend_epoch, ctx->pend_peer_epoch, ctx->pend_peer_ctx,
+		 ctx->pend_payload, ctx->flags & WEFT_CTX_F_PEND_CRC);
 	return ctx;
 }
 
@@ -170,7 +172,8 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 		return;
 	}
 	/* Both call at once: the end with the smaller address answers, the other one's call stands. */
-	if (ctx->state == WEFT_CTX_HELLO && memcmp(&srd->cfg.gid, &hello.src, sizeof(hello.src)) > 0) {
+	if (ctx->state == WEFT_CTX_HELLO &&
+	    memcmp(&srd->cfg.gid, &hello.src, sizeof(hello.src)) > 0) {
 		weft_drop_count(srd, WEFT_SRD_DROP_STALE);
 		hasten(srd, ctx);
 		return;
@@ -188,7 +191,8 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 		}
 		if (ctx->state == WEFT_CTX_HELLO && ctx->pend_epoch == ctx->epoch)
 			renew_epoch(srd, ctx);
-		ctx->pend_epoch = ctx->state == WEFT_CTX_HELLO ? ctx->epoch : weft_hs_fresh_epoch(srd);
+		ctx->pend_epoch =
+			ctx->state == WEFT_CTX_HELLO ? ctx->epoch : weft_hs_fresh_epoch(srd);
 		ctx->pend_peer_epoch = hello.epoch;
 		ctx->pend_at = (uint32_t)(srd->now >> 10);
 	}

@@ -168,7 +168,8 @@ bool weft_loss_is_dead(const struct weft_srd *srd, const struct weft_active *act
 {
 	weft_ns stuck = srd->now - act->last_progress, silent = srd->now - act->last_heard;
 
-	return stuck >= srd->cfg.dead_after && (silent >= srd->cfg.dead_after || stuck / 4 >= srd->cfg.dead_after);
+	return stuck >= srd->cfg.dead_after &&
+	       (silent >= srd->cfg.dead_after || stuck / 4 >= srd->cfg.dead_after);
 }
 
 static void on_timeout(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)

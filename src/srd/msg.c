@@ -31,7 +31,8 @@ static void q_remove(struct weft_srd *srd, struct weft_msgq *q, struct weft_msg 
 }
 
 /* Before the message with index `before`; NIL: at the end. */
-static void q_insert(struct weft_srd *srd, struct weft_msgq *q, struct weft_msg *msg, uint32_t before)
+static void q_insert(struct weft_srd *srd, struct weft_msgq *q, struct weft_msg *msg,
+		     uint32_t before)
 {
 	uint32_t i = (uint32_t)(msg - srd->msgs);
 
@@ -174,8 +175,8 @@ static uint32_t fresh_len(const struct weft_msg *msg)
 	return msg->kind == WEFT_WIRE_READ ? 0 : msg->len - msg->next_off;
 }
 
-void weft_msg_peek(const struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_msg *msg,
-		   uint32_t *off_out, uint32_t *len_out)
+void weft_msg_peek(const struct weft_srd *srd, const struct weft_ctx *ctx,
+		   const struct weft_msg *msg, uint32_t *off_out, uint32_t *len_out)
 {
 	uint32_t len;
 
@@ -199,7 +200,8 @@ static void piece_free(struct weft_srd *srd, uint32_t i)
 	srd->pieces_used--;
 }
 
-void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg, uint32_t len)
+void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg,
+		   uint32_t len)
 {
 	act->tx.unsent -= len;
 	if (msg->pieces != WEFT_NIL) {
@@ -232,8 +234,8 @@ void weft_msg_take(struct weft_srd *srd, struct weft_active *act, struct weft_ms
 
 /* Pieces are kept in order and joined with their neighbours: a message that was refused as a whole is one
  * piece again, whatever the order in which its packets were. */
-static bool piece_add(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg, uint32_t off,
-		      uint32_t len)
+static bool piece_add(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg,
+		      uint32_t off, uint32_t len)
 {
 	struct weft_piece *prev = NULL, *next;
 	uint32_t *link = &msg->pieces, i = srd->piece_free;
@@ -297,7 +299,8 @@ static bool is_same_pair(const struct weft_msg *a, const struct weft_msg *b)
 }
 
 /* Another one than itself. */
-static bool has_leader(const struct weft_srd *srd, const struct weft_active *act, const struct weft_msg *msg)
+static bool has_leader(const struct weft_srd *srd, const struct weft_active *act,
+		       const struct weft_msg *msg)
 {
 	for (uint32_t i = act->tx.rnr.head; i != WEFT_NIL; i = srd->msgs[i].next) {
 		if (srd->msgs[i].where != WEFT_MSG_LEADER)
@@ -353,7 +356,8 @@ static weft_ns rnr_delay(struct weft_srd *srd, struct weft_msg *msg, uint8_t cod
 	return stage ? WEFT_MIN(base << (stage - 1), most) : 0;
 }
 
-static void rnr_again_at(struct weft_srd *srd, struct weft_active *act, struct weft_msg *leader, weft_ns at)
+static void rnr_again_at(struct weft_srd *srd, struct weft_active *act, struct weft_msg *leader,
+			 weft_ns at)
 {
 	leader->rnr_at = at;
 	rnr_arm(srd, act);
@@ -361,7 +365,8 @@ static void rnr_again_at(struct weft_srd *srd, struct weft_active *act, struct w
 }
 
 /* Behind the other leaders, before the followers: the one that was refused last tries last. */
-static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg, uint8_t code)
+static void rnr_wait(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg,
+		     uint8_t code)
 {
 	uint32_t at;
 
@@ -493,8 +498,8 @@ void weft_msg_check_done(struct weft_srd *srd, struct weft_msg *msg)
 {
 	struct weft_active *act = active_of(srd, msg);
 
-	if (!msg->completed && msg->kind == WEFT_WIRE_READ && msg->started && msg->placed == msg->len &&
-	    msg->answered)
+	if (!msg->completed && msg->kind == WEFT_WIRE_READ && msg->started &&
+	    msg->placed == msg->len && msg->answered)
 		complete(srd, act, msg, WEFT_SRD_OK);
 	if (msg->inflight || weft_msg_has_more(msg)) {
 		/* The last of a message that was given up is resolved: now the CANCEL may go. */
@@ -534,9 +539,11 @@ static bool on_refused(struct weft_srd *srd, struct weft_active *act, struct wef
 	if (code == WEFT_CODE_VOID || e->attempt != msg->attempt) {
 		if (msg->where == WEFT_MSG_WAITS)
 			weft_msg_enqueue(srd, act, msg);
-		else if (msg->where == WEFT_MSG_LEADER && msg->rnr_at == WEFT_NS_NEVER && msg->inflight == 1)
+		else if (msg->where == WEFT_MSG_LEADER && msg->rnr_at == WEFT_NS_NEVER &&
+			 msg->inflight == 1)
 			rnr_again_at(srd, act, msg, srd->now); /* Else what is in flight decides. */
-	} else if (code == WEFT_SRD_RNR && msg->rnr_retry < 7 && msg->rnr_tries++ >= msg->rnr_retry) {
+	} else if (code == WEFT_SRD_RNR && msg->rnr_retry < 7 &&
+		   msg->rnr_tries++ >= msg->rnr_retry) {
 		weft_msg_fail(srd, msg, WEFT_SRD_RNR);
 	} else {
 		msg->attempt++;
@@ -569,7 +576,8 @@ bool weft_msg_on_resolved(struct weft_srd *srd, struct weft_active *act, const s
 
 	if (code && !is_final_code(code))
 		code = WEFT_SRD_REMOTE_STATUS;
-	if (code && !msg->completed && e->kind != WEFT_WIRE_CANCEL && !on_refused(srd, act, msg, e, code))
+	if (code && !msg->completed && e->kind != WEFT_WIRE_CANCEL &&
+	    !on_refused(srd, act, msg, e, code))
 		return false;
 	msg->inflight--;
 	if (!code) {
@@ -578,7 +586,8 @@ bool weft_msg_on_resolved(struct weft_srd *srd, struct weft_active *act, const s
 			rnr_dissolve(srd, act, msg);
 			if (weft_msg_has_more(msg))
 				weft_msg_enqueue(srd, act, msg);
-		} else if (msg->where == WEFT_MSG_FOLLOWS || (msg->rest && weft_msg_has_more(msg))) {
+		} else if (msg->where == WEFT_MSG_FOLLOWS ||
+			   (msg->rest && weft_msg_has_more(msg))) {
 			weft_msg_enqueue(srd, act, msg);
 		}
 	}

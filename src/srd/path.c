@@ -59,8 +59,8 @@ static uint16_t turn_but(struct weft_srd *srd, struct weft_active *act, uint16_t
 }
 
 /* A path should not hold much more than its share of the window: max(2 packets, 2 cwnd / paths). */
-static bool is_full(const struct weft_srd *srd, const struct weft_active *act, const struct weft_path *path,
-		    uint32_t bytes)
+static bool is_full(const struct weft_srd *srd, const struct weft_active *act,
+		    const struct weft_path *path, uint32_t bytes)
 {
 	uint64_t held = (uint64_t)path->inflight * bytes;
 
@@ -74,8 +74,8 @@ static bool is_frozen_out(const struct weft_srd *srd, const struct weft_active *
 	return srd->now < act->lb.frozen_until && !(path->flags & WEFT_PATH_GOOD);
 }
 
-static bool pop_recycled(struct weft_srd *srd, struct weft_active *act, uint32_t bytes, uint16_t avoid,
-			 uint16_t *ev_out)
+static bool pop_recycled(struct weft_srd *srd, struct weft_active *act, uint32_t bytes,
+			 uint16_t avoid, uint16_t *ev_out)
 {
 	while (act->lb.recycled_len) {
 		uint16_t ev = act->lb.recycled[--act->lb.recycled_len];
@@ -90,7 +90,8 @@ static bool pop_recycled(struct weft_srd *srd, struct weft_active *act, uint32_t
 	return false;
 }
 
-static uint16_t pick_mixed(struct weft_srd *srd, struct weft_active *act, uint32_t bytes, uint16_t avoid)
+static uint16_t pick_mixed(struct weft_srd *srd, struct weft_active *act, uint32_t bytes,
+			   uint16_t avoid)
 {
 	uint16_t ev, fallback = srd->cfg.paths > 1 ? UINT16_MAX : 0;
 
@@ -128,7 +129,8 @@ static void shorten_burst(struct weft_active *act, uint32_t bytes)
 		act->lb.burst_left = 0;
 }
 
-uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes, uint16_t avoid)
+uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes,
+			uint16_t avoid)
 {
 	uint16_t ev;
 
@@ -180,7 +182,8 @@ void weft_path_on_probe(struct weft_srd *srd, struct weft_active *act, uint16_t 
 	srd->stats.path_in++;
 }
 
-void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt, bool ce)
+void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt,
+			 bool ce)
 {
 	struct weft_path *path = weft_path_at(srd, act, ev);
 	weft_ns delay = rtt - WEFT_MIN(rtt, act->cc.base_rtt);
@@ -242,7 +245,8 @@ static uint32_t probe_interval(const struct weft_srd *srd, const struct weft_act
 
 bool weft_path_next_probe(struct weft_srd *srd, struct weft_active *act, uint16_t *ev_out)
 {
-	uint32_t now = (uint32_t)(srd->now >> 10), wait = probe_interval(srd, act), soonest = UINT32_MAX;
+	uint32_t now = (uint32_t)(srd->now >> 10), wait = probe_interval(srd, act),
+		 soonest = UINT32_MAX;
 
 	if (act->at.probe > srd->now)
 		return false;

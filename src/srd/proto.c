@@ -7,12 +7,13 @@
 #include "base/siphash.h"
 #include "srd/srd.h"
 
-#include <errno.h>
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 
 static_assert(WEFT_PROTO_HDR + WEFT_PROTO_OP == WEFT_SRD_DATA_HEAD, "data head");
-static_assert(WEFT_PROTO_HDR + WEFT_PROTO_ACK + 8 * WEFT_PROTO_WORDS + WEFT_PROTO_ECHO * WEFT_PROTO_ECHOES +
+static_assert(WEFT_PROTO_HDR + WEFT_PROTO_ACK + 8 * WEFT_PROTO_WORDS +
+			      WEFT_PROTO_ECHO * WEFT_PROTO_ECHOES +
 			      WEFT_PROTO_DROP * WEFT_PROTO_DROPS <=
 		      WEFT_SRD_HEAD_MAX,
 	      "an ACK fits");
@@ -142,7 +143,8 @@ uint32_t weft_ack_encode(uint8_t *p, const struct weft_ack *ack)
 
 		weft_put32(p, e->tx_ts);
 		weft_put16(p + 4, (uint16_t)((e->ev & ECHO_EV) | (e->ce ? ECHO_CE : 0) |
-					     (e->trimmed ? ECHO_TRIMMED : 0) | (e->probe ? ECHO_PROBE : 0)));
+					     (e->trimmed ? ECHO_TRIMMED : 0) |
+					     (e->probe ? ECHO_PROBE : 0)));
 		weft_put16(p + 6, e->psn);
 		weft_put16(p + 8, e->hold);
 	}
@@ -217,7 +219,8 @@ bool weft_head_is_authentic(const uint8_t key[16], const uint8_t *head, uint32_t
 
 uint32_t weft_head_len(const struct weft_hdr *hdr)
 {
-	return hdr->type == WEFT_PKT_DATA ? WEFT_SRD_DATA_HEAD : WEFT_PROTO_HDR + (uint32_t)hdr->len;
+	return hdr->type == WEFT_PKT_DATA ? WEFT_SRD_DATA_HEAD
+					  : WEFT_PROTO_HDR + (uint32_t)hdr->len;
 }
 
 const char *weft_pkt_type_name(uint8_t type)

@@ -46,7 +46,8 @@ static struct weft_rxm *rxm_find(struct weft_srd *srd, uint32_t ctx, uint32_t ms
 	return i == WEFT_NIL ? NULL : &srd->rxms[i];
 }
 
-static struct weft_rxm *rxm_create(struct weft_srd *srd, struct weft_active *act, const struct weft_op *op)
+static struct weft_rxm *rxm_create(struct weft_srd *srd, struct weft_active *act,
+				   const struct weft_op *op)
 {
 	uint32_t i = srd->rxm_free, *bucket = rxm_bucket(srd, act->ctx, op->msg_id);
 
@@ -88,8 +89,8 @@ static void rxm_destroy(struct weft_srd *srd, struct weft_rxm *rxm)
 	act->rx.msgs--;
 }
 
-static struct weft_srd_msg_info info_of_op(const struct weft_srd *srd, const struct weft_active *act,
-					   const struct weft_op *op)
+static struct weft_srd_msg_info info_of_op(const struct weft_srd *srd,
+					   const struct weft_active *act, const struct weft_op *op)
 {
 	static const uint8_t ops[WEFT_WIRE_OP_COUNT] = {
 		[WEFT_WIRE_SEND] = WEFT_SRD_SEND,   [WEFT_WIRE_SEND_IMM] = WEFT_SRD_SEND_IMM,
@@ -121,7 +122,8 @@ static void rxm_release(struct weft_srd *srd, struct weft_rxm *rxm)
 		.addr = rxm->addr,
 		.imm = rxm->imm,
 	};
-	struct weft_srd_msg_info info = info_of_op(srd, weft_ctx_active(srd, &srd->ctxs[rxm->ctx]), &op);
+	struct weft_srd_msg_info info =
+		info_of_op(srd, weft_ctx_active(srd, &srd->ctxs[rxm->ctx]), &op);
 
 	if (rxm->claimed)
 		srd->ops->recv_release(srd->owner, rxm->recv, &info);
@@ -167,7 +169,8 @@ static void count_recv(struct weft_srd *srd, uint32_t len)
 	srd->stats.recv_bytes += len;
 }
 
-static uint8_t send_whole(struct weft_srd *srd, const struct weft_srd_msg_info *info, const uint8_t *payload)
+static uint8_t send_whole(struct weft_srd *srd, const struct weft_srd_msg_info *info,
+			  const uint8_t *payload)
 {
 	uint64_t recv;
 	enum weft_srd_status st = srd->ops->recv_claim(srd->owner, info, &recv);
@@ -247,8 +250,9 @@ static uint8_t finish_imm(struct weft_srd *srd, const struct weft_srd_msg_info *
 /* A message of several packets is counted until it is complete. If there is no receive for it then, the
  * count is given up: its sender has all but this packet acknowledged, and says so when it tries again
  * (REST). So messages to a QP without receives hold no memory while they wait. */
-static uint8_t write_imm_part(struct weft_srd *srd, struct weft_active *act, const struct weft_op *op,
-			      const struct weft_srd_msg_info *info, uint32_t len)
+static uint8_t write_imm_part(struct weft_srd *srd, struct weft_active *act,
+			      const struct weft_op *op, const struct weft_srd_msg_info *info,
+			      uint32_t len)
 {
 	struct weft_rxm *rxm = rxm_find(srd, act->ctx, op->msg_id);
 	uint8_t code;
@@ -289,9 +293,9 @@ static uint8_t on_write(struct weft_srd *srd, struct weft_active *act, const str
 	st = srd->ops->write(srd->owner, &info, op->off, payload, len);
 	if (st)
 		return code_of(st);
-	code = op->op == WEFT_WIRE_WRITE ? 0 :
-	       len == op->msg_len	 ? finish_imm(srd, &info) :
-					   write_imm_part(srd, act, op, &info, len);
+	code = op->op == WEFT_WIRE_WRITE ? 0
+	       : len == op->msg_len      ? finish_imm(srd, &info)
+					 : write_imm_part(srd, act, op, &info, len);
 	if (!code)
 		srd->stats.rdma_write_recv_bytes += len;
 	return code;
@@ -337,9 +341,9 @@ static uint8_t on_resp(struct weft_srd *srd, struct weft_ctx *ctx, const struct 
 		return WEFT_SRD_ABORT;
 	if (op->code) {
 		weft_msg_fail(srd, msg,
-			      op->code == WEFT_SRD_REMOTE_ADDRESS || op->code == WEFT_SRD_REMOTE_QPN ?
-				      (enum weft_srd_status)op->code :
-				      WEFT_SRD_REMOTE_STATUS);
+			      op->code == WEFT_SRD_REMOTE_ADDRESS || op->code == WEFT_SRD_REMOTE_QPN
+				      ? (enum weft_srd_status)op->code
+				      : WEFT_SRD_REMOTE_STATUS);
 		weft_msg_check_done(srd, msg);
 		return 0;
 	}
@@ -400,7 +404,8 @@ static uint8_t execute(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_a
 bool weft_rx_note_time(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 		       const struct weft_hdr *hdr)
 {
-	if (srd->now - act->rx.newest_at < WEFT_TS_MEMORY && !weft_ts_after(hdr->tx_ts, act->rx.newest_ts))
+	if (srd->now - act->rx.newest_at < WEFT_TS_MEMORY &&
+	    !weft_ts_after(hdr->tx_ts, act->rx.newest_ts))
 		return false;
 	act->rx.newest_ts = hdr->tx_ts;
 	act->rx.newest_at = srd->now;
@@ -457,5 +462,6 @@ void weft_rx_on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct we
 	mark_psn(ctx, act, hdr->psn);
 	/* The packet that closes the last gap is often the last of a transfer, overtaken on its way by the
 	 * one that asked for an answer. */
-	weft_ack_owe(srd, ctx, act, hdr, rx->ce, false, code || (was_gap && act->rx.top == ctx->rx_cum));
+	weft_ack_owe(srd, ctx, act, hdr, rx->ce, false,
+		     code || (was_gap && act->rx.top == ctx->rx_cum));
 }

@@ -16,8 +16,8 @@ void weft_srd_cfg_default(struct weft_srd_cfg *cfg)
 {
 	*cfg = (struct weft_srd_cfg){
 		/* The built-in cluster key keeps strangers' noise out, not an enemy: see SECURITY.md. */
-		.key = { 0x77, 0x65, 0x66, 0x74, 0x2d, 0x62, 0x75, 0x69, 0x6c, 0x74, 0x2d, 0x69, 0x6e,
-			 0x2d, 0x6b, 0x31 },
+		.key = { 0x77, 0x65, 0x66, 0x74, 0x2d, 0x62, 0x75, 0x69, 0x6c, 0x74, 0x2d, 0x69,
+			 0x6e, 0x2d, 0x6b, 0x31 },
 		.contexts_max = 1024,
 		.active_max = 256,
 		.msgs_max = 4096,
@@ -40,7 +40,10 @@ void weft_srd_cfg_default(struct weft_srd_cfg *cfg)
 	};
 }
 
-#define LIMIT(field, lo, hi) { #field, cfg->field, lo, hi }
+#define LIMIT(field, lo, hi)               \
+	{                                  \
+#field, cfg->field, lo, hi \
+	}
 
 int weft_srd_cfg_check(const struct weft_srd_cfg *cfg, const char **why_out)
 {
@@ -166,14 +169,15 @@ static void init_pools(struct weft_srd *srd)
 	for (uint32_t i = 0; i < srd->pieces_len; i++)
 		srd->pieces[i].next = i + 1 < srd->pieces_len ? i + 1 : WEFT_NIL;
 	for (uint32_t i = 0; i < cfg->rx_msgs_max; i++)
-		srd->rxms[i] = (struct weft_rxm){ .next = i + 1 < cfg->rx_msgs_max ? i + 1 : WEFT_NIL };
+		srd->rxms[i] =
+			(struct weft_rxm){ .next = i + 1 < cfg->rx_msgs_max ? i + 1 : WEFT_NIL };
 	srd->read_free = cfg->msgs_max;
 	while ((1u << srd->msg_gen_shift) < msgs)
 		srd->msg_gen_shift++;
 }
 
-struct weft_srd *weft_srd_init(void *mem, const struct weft_srd_cfg *cfg, const struct weft_srd_ops *ops,
-			       void *owner, weft_ns now)
+struct weft_srd *weft_srd_init(void *mem, const struct weft_srd_cfg *cfg,
+			       const struct weft_srd_ops *ops, void *owner, weft_ns now)
 {
 	struct weft_srd *srd = mem;
 	const char *why;
@@ -226,7 +230,7 @@ void weft_srd_peer_put(struct weft_srd *srd, uint32_t peer)
 static uint8_t kind_of(enum weft_srd_op op)
 {
 	static const uint8_t kinds[] = {
-		[WEFT_SRD_SEND] = WEFT_WIRE_SEND,	    [WEFT_SRD_SEND_IMM] = WEFT_WIRE_SEND_IMM,
+		[WEFT_SRD_SEND] = WEFT_WIRE_SEND,   [WEFT_SRD_SEND_IMM] = WEFT_WIRE_SEND_IMM,
 		[WEFT_SRD_WRITE] = WEFT_WIRE_WRITE, [WEFT_SRD_WRITE_IMM] = WEFT_WIRE_WRITE_IMM,
 		[WEFT_SRD_READ] = WEFT_WIRE_READ,
 	};
@@ -294,7 +298,8 @@ int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns
 
 /* Packets */
 
-static void on_ack(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr, const uint8_t *body)
+static void on_ack(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr,
+		   const uint8_t *body)
 {
 	struct weft_active *act = weft_ctx_active(srd, ctx);
 	struct weft_ack ack;
@@ -309,7 +314,8 @@ static void on_ack(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft
 	weft_ack_on_packet(srd, ctx, act, hdr, &ack);
 }
 
-static void on_probe(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr, bool ce)
+static void on_probe(struct weft_srd *srd, struct weft_ctx *ctx, const struct weft_hdr *hdr,
+		     bool ce)
 {
 	struct weft_active *act = weft_ctx_activate(srd, ctx);
 
@@ -348,7 +354,8 @@ static void on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct wef
 }
 
 /* A packet of a context: find it, or tell the sender that there is none. */
-static void on_ctx_packet(struct weft_srd *srd, const struct weft_hdr *hdr, const struct weft_srd_rx *rx)
+static void on_ctx_packet(struct weft_srd *srd, const struct weft_hdr *hdr,
+			  const struct weft_srd_rx *rx)
 {
 	struct weft_ctx *ctx = weft_hs_match(srd, hdr);
 	struct weft_active *act;
@@ -419,7 +426,8 @@ static bool is_length_wrong(const struct weft_srd *srd, const struct weft_hdr *h
 	if (rx->len < least || (data && hdr->len < WEFT_PROTO_OP))
 		return true;
 	*why_out = WEFT_SRD_DROP_LONG;
-	if (rx->len > total || (!data && total > WEFT_SRD_HEAD_MAX) || (hdr->len && !has_body(hdr->type)))
+	if (rx->len > total || (!data && total > WEFT_SRD_HEAD_MAX) ||
+	    (hdr->len && !has_body(hdr->type)))
 		return true;
 	return data && total > WEFT_SRD_DATA_HEAD + srd->cfg.payload_max;
 }
@@ -476,8 +484,8 @@ weft_ns weft_srd_next_deadline(const struct weft_srd *srd)
 
 /* Probes queue like data: what one proves, about the order on its path or about the peer's being alive,
  * it must prove for data. */
-static void build_probe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act, uint16_t ev,
-			struct weft_srd_tx *tx)
+static void build_probe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
+			uint16_t ev, struct weft_srd_tx *tx)
 {
 	struct weft_hdr hdr;
 
@@ -502,7 +510,8 @@ static bool next_of_ctx(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 	if (weft_ack_next_packet(srd, ctx, act, tx))
 		return true;
 	if (weft_txw_next_packet(srd, ctx, act, tx)) {
-		act->probe_now &= act->rto_count > 0; /* Data asks for an answer as well as a probe does. */
+		act->probe_now &=
+			act->rto_count > 0; /* Data asks for an answer as well as a probe does. */
 		return true;
 	}
 	if (act->probe_now) {
@@ -631,7 +640,8 @@ void weft_srd_usage(const struct weft_srd *srd, struct weft_srd_usage *usage_out
 	};
 }
 
-int weft_srd_peer_info(const struct weft_srd *srd, uint32_t peer, struct weft_srd_peer_info *info_out)
+int weft_srd_peer_info(const struct weft_srd *srd, uint32_t peer,
+		       struct weft_srd_peer_info *info_out)
 {
 	const struct weft_ctx *ctx;
 	const struct weft_active *act;

@@ -23,14 +23,14 @@
 
 #include "base/types.h"
 
-#define WEFT_SRD_SEND_MAX  8928u       /* Bytes in one SEND, whatever the link can carry. */
-#define WEFT_SRD_RDMA_MAX  (1u << 30)  /* Bytes in one WRITE or READ. */
-#define WEFT_SRD_WINDOW    1024u       /* Places for open PSNs; 64 of them stay free (engine.h, SPAN). */
-#define WEFT_SRD_PATHS_MAX 256u
-#define WEFT_SRD_PATHS_MIN 16u         /* Fewer find no way round much; but 1 is allowed, for comparison. */
-#define WEFT_SRD_HEAD_MAX  704u        /* Longest head that next_packet builds (an ACK with everything). */
-#define WEFT_SRD_DATA_HEAD 80u         /* Head of every data packet: fixed header and operation. */
-#define WEFT_SRD_PAYLOAD_MIN 512u      /* A link that cannot carry this much is no link. */
+#define WEFT_SRD_SEND_MAX    8928u /* Bytes in one SEND, whatever the link can carry. */
+#define WEFT_SRD_RDMA_MAX    (1u << 30) /* Bytes in one WRITE or READ. */
+#define WEFT_SRD_WINDOW      1024u /* Places for open PSNs; 64 of them stay free (engine.h, SPAN). */
+#define WEFT_SRD_PATHS_MAX   256u
+#define WEFT_SRD_PATHS_MIN   16u /* Fewer find no way round much; but 1 is allowed, for comparison. */
+#define WEFT_SRD_HEAD_MAX    704u /* Longest head that next_packet builds (an ACK with everything). */
+#define WEFT_SRD_DATA_HEAD   80u /* Head of every data packet: fixed header and operation. */
+#define WEFT_SRD_PAYLOAD_MIN 512u /* A link that cannot carry this much is no link. */
 
 enum weft_srd_op {
 	WEFT_SRD_SEND,
@@ -44,49 +44,49 @@ enum weft_srd_op {
 enum weft_srd_status {
 	WEFT_SRD_OK = 0,
 	WEFT_SRD_FLUSHED = 1,
-	WEFT_SRD_INVALID_LKEY = 5,         /* The owner refused to place READ data locally. */
-	WEFT_SRD_LOCAL_LENGTH = 6,         /* Longer than SEND_MAX or RDMA_MAX. */
-	WEFT_SRD_REMOTE_ADDRESS = 7,       /* Bad rkey, out of range, permission missing. */
-	WEFT_SRD_ABORT = 8,                /* The peer reset or closed the context. */
-	WEFT_SRD_REMOTE_QPN = 9,           /* No such QP there, or not ready, or wrong qkey. */
-	WEFT_SRD_RNR = 10,                 /* No receive posted after all retries. */
-	WEFT_SRD_REMOTE_LENGTH = 11,       /* The posted receive is too short. */
-	WEFT_SRD_REMOTE_STATUS = 12,       /* The responder gave an answer that makes no sense. */
-	WEFT_SRD_UNRESPONSIVE = 13,        /* Silent now; it answered before. */
-	WEFT_SRD_UNREACHABLE = 15,         /* It never answered. */
+	WEFT_SRD_INVALID_LKEY = 5, /* The owner refused to place READ data locally. */
+	WEFT_SRD_LOCAL_LENGTH = 6, /* Longer than SEND_MAX or RDMA_MAX. */
+	WEFT_SRD_REMOTE_ADDRESS = 7, /* Bad rkey, out of range, permission missing. */
+	WEFT_SRD_ABORT = 8, /* The peer reset or closed the context. */
+	WEFT_SRD_REMOTE_QPN = 9, /* No such QP there, or not ready, or wrong qkey. */
+	WEFT_SRD_RNR = 10, /* No receive posted after all retries. */
+	WEFT_SRD_REMOTE_LENGTH = 11, /* The posted receive is too short. */
+	WEFT_SRD_REMOTE_STATUS = 12, /* The responder gave an answer that makes no sense. */
+	WEFT_SRD_UNRESPONSIVE = 13, /* Silent now; it answered before. */
+	WEFT_SRD_UNREACHABLE = 15, /* It never answered. */
 	WEFT_SRD_FEATURE_MISMATCH = 18,
 };
 
 /* How paths are chosen for packets. */
 enum weft_srd_lb {
-	WEFT_SRD_LB_MIXED,     /* Recycle what proved good, else permuted round-robin with penalties. */
+	WEFT_SRD_LB_MIXED, /* Recycle what proved good, else permuted round-robin with penalties. */
 	WEFT_SRD_LB_OBLIVIOUS, /* Permuted round-robin, no feedback. For comparison. */
 };
 
 /* One message as its receiver sees it. */
 struct weft_srd_msg_info {
-	uint32_t peer;                 /* Handle of the context it came over. */
-	const struct weft_gid *gid;    /* Address of the sender; valid during the call only. */
+	uint32_t peer; /* Handle of the context it came over. */
+	const struct weft_gid *gid; /* Address of the sender; valid during the call only. */
 	enum weft_srd_op op;
 	uint16_t src_qpn, dst_qpn;
-	uint32_t key;                  /* SEND: qkey. WRITE and READ: rkey. */
-	uint64_t addr;                 /* WRITE and READ: address of the first byte at the target. */
+	uint32_t key; /* SEND: qkey. WRITE and READ: rkey. */
+	uint64_t addr; /* WRITE and READ: address of the first byte at the target. */
 	uint32_t imm;
-	uint32_t len;                  /* Of the whole message. */
+	uint32_t len; /* Of the whole message. */
 };
 
 /* Where the payload of an outgoing packet lies. The engine never touches these bytes. */
 struct weft_srd_payload {
 	enum {
 		WEFT_SRD_PAYLOAD_NONE,
-		WEFT_SRD_PAYLOAD_WR,     /* [off, off + len) of the buffers of work request `cookie`. */
+		WEFT_SRD_PAYLOAD_WR, /* [off, off + len) of the buffers of work request `cookie`. */
 		WEFT_SRD_PAYLOAD_TARGET, /* [addr + off, + len) of the region `key`: answers a READ. */
 	} kind;
 	uint32_t off, len;
 	uint64_t cookie;
 	uint64_t addr;
 	uint32_t key;
-	uint16_t qpn;                    /* TARGET: the local QP that the READ named. */
+	uint16_t qpn; /* TARGET: the local QP that the READ named. */
 };
 
 /* What the engine asks of its owner. `owner` is the pointer given to weft_srd_init(). */
@@ -97,7 +97,8 @@ struct weft_srd_ops {
 	enum weft_srd_status (*recv_claim)(void *owner, const struct weft_srd_msg_info *info,
 					   uint64_t *recv_out);
 	/* Bytes of a SEND for a claimed receive; [off, off + len) lies within info->len. */
-	void (*recv_place)(void *owner, uint64_t recv, uint32_t off, const void *data, uint32_t len);
+	void (*recv_place)(void *owner, uint64_t recv, uint32_t off, const void *data,
+			   uint32_t len);
 	/* All bytes of the message are there: complete the receive. */
 	void (*recv_done)(void *owner, uint64_t recv, const struct weft_srd_msg_info *info);
 	/* The message will never be complete (its sender gave up, failed or was reset): the receive
@@ -105,14 +106,14 @@ struct weft_srd_ops {
 	void (*recv_release)(void *owner, uint64_t recv, const struct weft_srd_msg_info *info);
 	/* Check the key and range of the whole message and place one packet's bytes at info->addr + off.
 	 * OK, REMOTE_ADDRESS or REMOTE_QPN; unless OK nothing may be written. len may be 0. */
-	enum weft_srd_status (*write)(void *owner, const struct weft_srd_msg_info *info, uint32_t off,
-				      const void *data, uint32_t len);
+	enum weft_srd_status (*write)(void *owner, const struct weft_srd_msg_info *info,
+				      uint32_t off, const void *data, uint32_t len);
 	/* May this READ, or this piece of it, still be answered? Called when it arrives and before every
 	 * packet of the answer. */
 	enum weft_srd_status (*read_check)(void *owner, const struct weft_srd_msg_info *info);
 	/* Bytes of the answer to the READ `cookie`, into its local buffers. OK or INVALID_LKEY. */
-	enum weft_srd_status (*read_place)(void *owner, uint64_t cookie, uint32_t off, const void *data,
-					   uint32_t len);
+	enum weft_srd_status (*read_place)(void *owner, uint64_t cookie, uint32_t off,
+					   const void *data, uint32_t len);
 	/* The work request is done; its buffers are the owner's again. Called once for each accepted
 	 * post, never from inside weft_srd_on_post(). */
 	void (*complete)(void *owner, uint64_t cookie, enum weft_srd_status status);
@@ -121,54 +122,54 @@ struct weft_srd_ops {
 };
 
 struct weft_srd_cfg {
-	struct weft_gid gid;           /* Our own address. */
-	uint8_t key[16];               /* Cluster key of the header authentication. */
-	uint64_t seed;                 /* Epochs, first PSNs, path order and back-off come from it. */
+	struct weft_gid gid; /* Our own address. */
+	uint8_t key[16]; /* Cluster key of the header authentication. */
+	uint64_t seed; /* Epochs, first PSNs, path order and back-off come from it. */
 
 	/* Sizes, fixed for the engine's life. */
-	uint32_t contexts_max;         /* Peers known at a time, idle ones included. */
-	uint32_t active_max;           /* Peers with traffic under way at a time; a quarter of them is kept
+	uint32_t contexts_max; /* Peers known at a time, idle ones included. */
+	uint32_t active_max; /* Peers with traffic under way at a time; a quarter of them is kept
 	                                * for peers that call us. */
-	uint32_t msgs_max;             /* Work requests accepted and not completed. */
-	uint32_t reads_max;            /* READs of peers being answered at a time. */
-	uint32_t rx_msgs_max;          /* Messages of several packets partly received. */
-	uint32_t packets_max;          /* Packets in flight over all peers. */
+	uint32_t msgs_max; /* Work requests accepted and not completed. */
+	uint32_t reads_max; /* READs of peers being answered at a time. */
+	uint32_t rx_msgs_max; /* Messages of several packets partly received. */
+	uint32_t packets_max; /* Packets in flight over all peers. */
 
-	uint32_t payload_max;          /* Payload of one packet that our link can carry, both ways. */
-	uint32_t paths;                /* 16 to 256, or 1. */
+	uint32_t payload_max; /* Payload of one packet that our link can carry, both ways. */
+	uint32_t paths; /* 16 to 256, or 1. */
 	enum weft_srd_lb lb;
-	uint32_t burst_bytes;          /* Spray unit: 0 for the single packet, else up to 64 KB. */
-	bool payload_crc;              /* Add and demand a CRC-32C of every payload. */
+	uint32_t burst_bytes; /* Spray unit: 0 for the single packet, else up to 64 KB. */
+	bool payload_crc; /* Add and demand a CRC-32C of every payload. */
 
-	uint64_t link_bps;             /* Speed of our port; paces the credits of an incast. 0: no credits. */
-	weft_ns rtt_hint;              /* First guess of an undisturbed round trip. */
-	weft_ns delay_target;          /* Delay above that which is no congestion yet: at least what our own
+	uint64_t link_bps; /* Speed of our port; paces the credits of an incast. 0: no credits. */
+	weft_ns rtt_hint; /* First guess of an undisturbed round trip. */
+	weft_ns delay_target; /* Delay above that which is no congestion yet: at least what our own
 	                                * and the peers' polling add. 0: one undisturbed round trip. */
-	uint32_t cwnd_init, cwnd_max;  /* Bytes. 0: from link_bps and rtt_hint. */
+	uint32_t cwnd_init, cwnd_max; /* Bytes. 0: from link_bps and rtt_hint. */
 	weft_ns rto_min, rto_max;
-	weft_ns ack_delay;             /* An ACK is owed at most this long ... */
-	uint32_t ack_packets;          /* ... or for this many packets ... */
-	uint32_t ack_bytes;            /* ... or for this many bytes. */
-	weft_ns dead_after;            /* Silence after which a peer counts as dead. */
-	weft_ns idle_after;            /* Quiet time after which a context shrinks to its stub. */
+	weft_ns ack_delay; /* An ACK is owed at most this long ... */
+	uint32_t ack_packets; /* ... or for this many packets ... */
+	uint32_t ack_bytes; /* ... or for this many bytes. */
+	weft_ns dead_after; /* Silence after which a peer counts as dead. */
+	weft_ns idle_after; /* Quiet time after which a context shrinks to its stub. */
 };
 
 /* Why a packet was dropped: each reason has a counter. */
 enum weft_srd_drop {
-	WEFT_SRD_DROP_SHORT,           /* Not even a header, or shorter than it says. */
-	WEFT_SRD_DROP_LONG,            /* Longer than it says, or payload above payload_max. */
+	WEFT_SRD_DROP_SHORT, /* Not even a header, or shorter than it says. */
+	WEFT_SRD_DROP_LONG, /* Longer than it says, or payload above payload_max. */
 	WEFT_SRD_DROP_VERSION,
-	WEFT_SRD_DROP_TYPE,            /* Unknown type, operation or field value. */
-	WEFT_SRD_DROP_TAG,             /* Authentication failed: corrupt or spoofed. */
-	WEFT_SRD_DROP_CRC,             /* Payload checksum failed, or missing where demanded. */
-	WEFT_SRD_DROP_NO_CONTEXT,      /* Context index or epoch is not ours (answered by RESET). */
-	WEFT_SRD_DROP_ADDRESS,         /* HELLO for another address. */
-	WEFT_SRD_DROP_STALE,           /* Handshake packet of an earlier attempt. */
-	WEFT_SRD_DROP_DUPLICATE,       /* PSN seen before. */
-	WEFT_SRD_DROP_WINDOW,          /* PSN beyond the window. */
-	WEFT_SRD_DROP_BOUNDS,          /* Offset or length outside the message, or lies about it. */
-	WEFT_SRD_DROP_TRIMMED,         /* The network cut the payload off (asked for again). */
-	WEFT_SRD_DROP_NO_MEMORY,       /* A pool of this engine is empty; the sender will retry. */
+	WEFT_SRD_DROP_TYPE, /* Unknown type, operation or field value. */
+	WEFT_SRD_DROP_TAG, /* Authentication failed: corrupt or spoofed. */
+	WEFT_SRD_DROP_CRC, /* Payload checksum failed, or missing where demanded. */
+	WEFT_SRD_DROP_NO_CONTEXT, /* Context index or epoch is not ours (answered by RESET). */
+	WEFT_SRD_DROP_ADDRESS, /* HELLO for another address. */
+	WEFT_SRD_DROP_STALE, /* Handshake packet of an earlier attempt. */
+	WEFT_SRD_DROP_DUPLICATE, /* PSN seen before. */
+	WEFT_SRD_DROP_WINDOW, /* PSN beyond the window. */
+	WEFT_SRD_DROP_BOUNDS, /* Offset or length outside the message, or lies about it. */
+	WEFT_SRD_DROP_TRIMMED, /* The network cut the payload off (asked for again). */
+	WEFT_SRD_DROP_NO_MEMORY, /* A pool of this engine is empty; the sender will retry. */
 	WEFT_SRD_DROP_COUNT,
 };
 
@@ -177,22 +178,24 @@ const char *weft_srd_status_name(enum weft_srd_status status);
 
 /* Counters under EFA's names where EFA has one. Monotonic; read at any time. */
 struct weft_srd_stats {
-	uint64_t tx_pkts, tx_bytes;    /* Everything sent, heads and control packets included. */
+	uint64_t tx_pkts, tx_bytes; /* Everything sent, heads and control packets included. */
 	uint64_t rx_pkts, rx_bytes;
 	uint64_t rx_drops[WEFT_SRD_DROP_COUNT];
-	uint64_t data_tx_pkts, data_tx_bytes; /* Data packets and their payload, retransmissions included. */
+	uint64_t data_tx_pkts,
+		data_tx_bytes; /* Data packets and their payload, retransmissions included. */
 	uint64_t send_wrs, send_bytes, recv_wrs, recv_bytes;
 	uint64_t rdma_write_wrs, rdma_write_bytes, rdma_write_recv_bytes, rdma_write_wr_err;
 	uint64_t rdma_read_wrs, rdma_read_bytes, rdma_read_resp_bytes, rdma_read_wr_err;
 	uint64_t retrans_pkts, retrans_bytes, retrans_timeout_events;
-	uint64_t retrans_spurious;     /* Reported by receivers: the first copy had arrived after all. */
+	uint64_t
+		retrans_spurious; /* Reported by receivers: the first copy had arrived after all. */
 	uint64_t tail_probes;
 	uint64_t path_probes, path_out, path_in;
 	uint64_t acks_tx, acks_rx;
-	uint64_t rnr_tx, rnr_rx;       /* Receiver-not-ready answers given and got. */
+	uint64_t rnr_tx, rnr_rx; /* Receiver-not-ready answers given and got. */
 	uint64_t credit_grants;
 	uint64_t cwnd_cuts;
-	uint64_t payload_shrinks;      /* Times the payload was lowered because big packets vanished. */
+	uint64_t payload_shrinks; /* Times the payload was lowered because big packets vanished. */
 	uint64_t contexts_opened, contexts_reset;
 	uint64_t impaired_remote_events, unresponsive_remote_events;
 };
@@ -210,8 +213,8 @@ size_t weft_srd_size(const struct weft_srd_cfg *cfg);
 
 /* `mem` (borrowed for the engine's life, 64-byte aligned, weft_srd_size() bytes) becomes an engine.
  * ops and owner are borrowed too. */
-struct weft_srd *weft_srd_init(void *mem, const struct weft_srd_cfg *cfg, const struct weft_srd_ops *ops,
-			       void *owner, weft_ns now);
+struct weft_srd *weft_srd_init(void *mem, const struct weft_srd_cfg *cfg,
+			       const struct weft_srd_ops *ops, void *owner, weft_ns now);
 
 /* A handle for the peer with this address, with one reference. 0, or -ENOMEM when contexts_max peers
  * are in use. Sends nothing: the first post does. */
@@ -221,15 +224,15 @@ int weft_srd_peer_get(struct weft_srd *srd, const struct weft_gid *gid, uint32_t
 void weft_srd_peer_put(struct weft_srd *srd, uint32_t peer);
 
 struct weft_srd_wr {
-	uint64_t cookie;               /* Comes back in complete(), read_place() and payloads. */
+	uint64_t cookie; /* Comes back in complete(), read_place() and payloads. */
 	uint32_t peer;
 	enum weft_srd_op op;
 	uint16_t src_qpn, dst_qpn;
-	uint32_t key;                  /* SEND: qkey. WRITE and READ: rkey. */
+	uint32_t key; /* SEND: qkey. WRITE and READ: rkey. */
 	uint64_t addr;
 	uint32_t imm;
 	uint32_t len;
-	uint8_t rnr_retry;             /* 0 to 6 retries; 7 for ever. */
+	uint8_t rnr_retry; /* 0 to 6 retries; 7 for ever. */
 };
 
 /* Accept a work request. 0: complete() will be called for it exactly once. -EAGAIN: msgs_max are
@@ -238,11 +241,11 @@ int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns
 
 /* One frame from the wire. */
 struct weft_srd_rx {
-	const uint8_t *data;           /* Borrowed for the call. */
+	const uint8_t *data; /* Borrowed for the call. */
 	uint32_t len;
-	struct weft_gid from;          /* Where an answer to an unknown sender goes; any value will do. */
-	bool ce;                       /* The network marked it: congestion experienced. */
-	bool trimmed;                  /* The network cut its payload off and kept the head. */
+	struct weft_gid from; /* Where an answer to an unknown sender goes; any value will do. */
+	bool ce; /* The network marked it: congestion experienced. */
+	bool trimmed; /* The network cut its payload off and kept the head. */
 };
 
 void weft_srd_on_packet(struct weft_srd *srd, const struct weft_srd_rx *rx, weft_ns now);
@@ -251,9 +254,9 @@ void weft_srd_on_timer(struct weft_srd *srd, weft_ns now);
 /* One packet for the wire. */
 struct weft_srd_tx {
 	struct weft_gid to;
-	uint16_t path;                 /* 0 .. paths - 1: the entropy that selects the way. */
-	bool control;                  /* Carries no message data: worth a faster class where there is one. */
-	bool probe;                    /* Carries none either, but must queue like data. */
+	uint16_t path; /* 0 .. paths - 1: the entropy that selects the way. */
+	bool control; /* Carries no message data: worth a faster class where there is one. */
+	bool probe; /* Carries none either, but must queue like data. */
 	uint32_t head_len;
 	struct weft_srd_payload payload;
 	uint8_t head[WEFT_SRD_HEAD_MAX];
@@ -286,15 +289,16 @@ void weft_srd_usage(const struct weft_srd *srd, struct weft_srd_usage *usage_out
 /* A look into one context, for tools and checkers. */
 struct weft_srd_peer_info {
 	bool established, has_active, credit_mode;
-	uint32_t payload;              /* Bytes per packet in use towards it. */
-	uint32_t cwnd, inflight;       /* Bytes. */
+	uint32_t payload; /* Bytes per packet in use towards it. */
+	uint32_t cwnd, inflight; /* Bytes. */
 	uint32_t inflight_pkts;
-	uint32_t paths_out;            /* Paths not in use until a probe comes back. */
-	int32_t credit;                /* Bytes that may be sent before the next grant (credit mode). */
+	uint32_t paths_out; /* Paths not in use until a probe comes back. */
+	int32_t credit; /* Bytes that may be sent before the next grant (credit mode). */
 	weft_ns srtt, base_rtt, rto;
-	uint64_t backlog;              /* Bytes accepted and not sent. */
+	uint64_t backlog; /* Bytes accepted and not sent. */
 };
 
-int weft_srd_peer_info(const struct weft_srd *srd, uint32_t peer, struct weft_srd_peer_info *info_out);
+int weft_srd_peer_info(const struct weft_srd *srd, uint32_t peer,
+		       struct weft_srd_peer_info *info_out);
 
 #endif

@@ -27,7 +27,8 @@ uint64_t weft_txw_psn(const struct weft_active *act, uint16_t slot)
 	return act->tx.una + ((slot - act->tx.una) & (WEFT_SRD_WINDOW - 1));
 }
 
-static void list_push(struct weft_srd *srd, struct weft_active *act, struct weft_slots *list, uint16_t slot)
+static void list_push(struct weft_srd *srd, struct weft_active *act, struct weft_slots *list,
+		      uint16_t slot)
 {
 	struct weft_entry *e = weft_txw_slot(srd, act, slot);
 
@@ -208,7 +209,8 @@ void weft_txw_finish(struct weft_srd *srd, const struct weft_ctx *ctx, const str
 	srd->stats.tx_bytes += tx->head_len + tx->payload.len;
 }
 
-static void fill_payload(const struct weft_msg *msg, uint32_t off, uint32_t len, struct weft_srd_payload *p)
+static void fill_payload(const struct weft_msg *msg, uint32_t off, uint32_t len,
+			 struct weft_srd_payload *p)
 {
 	*p = (struct weft_srd_payload){
 		.kind = WEFT_SRD_PAYLOAD_NONE,
@@ -220,7 +222,8 @@ static void fill_payload(const struct weft_msg *msg, uint32_t off, uint32_t len,
 		.qpn = msg->src_qpn,
 	};
 	if (len)
-		p->kind = msg->kind == WEFT_WIRE_RESP ? WEFT_SRD_PAYLOAD_TARGET : WEFT_SRD_PAYLOAD_WR;
+		p->kind =
+			msg->kind == WEFT_WIRE_RESP ? WEFT_SRD_PAYLOAD_TARGET : WEFT_SRD_PAYLOAD_WR;
 }
 
 /* An answer to a READ is checked anew for each packet: the region may be gone by now. The first refusal
@@ -253,7 +256,8 @@ static void check_answer(struct weft_srd *srd, struct weft_active *act, struct w
 static bool is_last_for_now(const struct weft_srd *srd, const struct weft_ctx *ctx,
 			    const struct weft_active *act, const struct weft_entry *e)
 {
-	uint32_t with_another = act->tx.inflight_bytes + e->len + ctx->payload + 2 * WEFT_SRD_DATA_HEAD;
+	uint32_t with_another =
+		act->tx.inflight_bytes + e->len + ctx->payload + 2 * WEFT_SRD_DATA_HEAD;
 
 	return !weft_txw_has_work(srd, act) || act->tx.next - act->tx.una >= WEFT_SPAN ||
 	       with_another > act->cc.cwnd;
@@ -261,8 +265,8 @@ static bool is_last_for_now(const struct weft_srd *srd, const struct weft_ctx *c
 
 /* What goes out under this PSN: the operation as it stands in the message, or a VOID in its place when
  * the message has ended or the bytes are to be cut smaller. */
-static void build(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act, struct weft_entry *e,
-		  uint64_t psn, uint16_t ev, struct weft_srd_tx *tx)
+static void build(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
+		  struct weft_entry *e, uint64_t psn, uint16_t ev, struct weft_srd_tx *tx)
 {
 	struct weft_msg *msg = &srd->msgs[e->msg];
 	bool crc = srd->cfg.payload_crc || ctx->flags & WEFT_CTX_F_PEER_CRC;
@@ -307,7 +311,8 @@ static void build(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 	weft_txw_finish(srd, ctx, &hdr, WEFT_PROTO_OP, false, tx);
 }
 
-static void count_sent(struct weft_srd *srd, const struct weft_entry *e, const struct weft_srd_tx *tx)
+static void count_sent(struct weft_srd *srd, const struct weft_entry *e,
+		       const struct weft_srd_tx *tx)
 {
 	srd->stats.data_tx_pkts++;
 	srd->stats.data_tx_bytes += tx->payload.len;
@@ -342,8 +347,8 @@ void weft_txw_reopen(struct weft_srd *srd, struct weft_active *act, uint64_t psn
 }
 
 /* Put the entry into the air: build its packet for `ev` and account for it. */
-static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act, uint64_t psn,
-		   uint16_t ev, struct weft_srd_tx *tx)
+static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
+		   uint64_t psn, uint16_t ev, struct weft_srd_tx *tx)
 {
 	struct weft_entry *e = weft_txw_entry(srd, act, psn);
 	uint32_t bytes = e->len + WEFT_SRD_DATA_HEAD;
@@ -356,7 +361,8 @@ static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_activ
 		e->tries++;
 	fly(srd, act, e, psn % WEFT_SRD_WINDOW);
 	act->last_tx = srd->now;
-	if (act->tx.fly_pkts + act->tx.lost_pkts == 1) /* Patience begins anew with a first packet. */
+	if (act->tx.fly_pkts + act->tx.lost_pkts ==
+	    1) /* Patience begins anew with a first packet. */
 		act->rto_from = act->last_progress = srd->now;
 	if (act->lb.out && act->at.probe == WEFT_NS_NEVER)
 		act->at.probe = srd->now;
@@ -385,7 +391,8 @@ static bool relaunch_lost(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 /* A message keeps its turn for a while, so that its packets travel as bursts; then the next one. */
 #define TURN_BYTES 65536u
 
-static void end_turn(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg, uint32_t bytes)
+static void end_turn(struct weft_srd *srd, struct weft_active *act, struct weft_msg *msg,
+		     uint32_t bytes)
 {
 	if (msg->where != WEFT_MSG_SENDQ)
 		return;
@@ -435,7 +442,8 @@ static bool launch_fresh(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 	act->tx.next++;
 	msg->inflight++;
 	end_turn(srd, act, msg, len);
-	launch(srd, ctx, act, psn, weft_path_pick(srd, act, len + WEFT_SRD_DATA_HEAD, WEFT_PATH_NONE), tx);
+	launch(srd, ctx, act, psn,
+	       weft_path_pick(srd, act, len + WEFT_SRD_DATA_HEAD, WEFT_PATH_NONE), tx);
 	return true;
 }
 

@@ -369,7 +369,8 @@ static void check_msgs(const struct weft_srd *srd, const struct weft_active *act
 		reads += msg->kind == WEFT_WIRE_READ && !msg->completed;
 		unsent += unsent_of(srd, msg);
 	}
-	FUZZ_CHECK(reads == act->tx.reads_waiting, "%u reads, counted %u", reads, act->tx.reads_waiting);
+	FUZZ_CHECK(reads == act->tx.reads_waiting, "%u reads, counted %u", reads,
+		   act->tx.reads_waiting);
 	FUZZ_CHECK(unsent == act->tx.unsent, "%llu bytes to be sent, counted %llu",
 		   (unsigned long long)unsent, (unsigned long long)act->tx.unsent);
 }

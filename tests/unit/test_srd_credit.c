@@ -107,8 +107,8 @@ static void weft_credit__large_backlogs(void **state)
 		assert_in_range(last, senders * WEFT_US(320),
 				senders * WEFT_US(320) * 106 / 100 + WEFT_US(20));
 		if (first * 110 / 100 < last)
-			fail_msg("%u senders: from %llu to %llu ns", senders, (unsigned long long)first,
-				 (unsigned long long)last);
+			fail_msg("%u senders: from %llu to %llu ns", senders,
+				 (unsigned long long)first, (unsigned long long)last);
 		pair_run(p, WEFT_MS(1));
 		for (unsigned int id = PAIR_B; id <= senders; id++)
 			assert_false(in_credit_mode(p, id));

@@ -24,7 +24,9 @@ void weft_evq_fini(struct weft_evq *q)
 
 void weft_evq_push(struct weft_evq *q, weft_ns at, uint32_t kind, uint32_t a, uint32_t b, void *ptr)
 {
-	struct weft_ev ev = { .at = at, .order = q->next_order++, .kind = kind, .a = a, .b = b, .ptr = ptr };
+	struct weft_ev ev = {
+		.at = at, .order = q->next_order++, .kind = kind, .a = a, .b = b, .ptr = ptr
+	};
 	size_t i;
 
 	weft_assert(at >= q->now);
