@@ -69,7 +69,7 @@ bool oracle_is_silent(const struct oracle *o, uint8_t a, uint8_t b)
 	uint64_t jumped = WEFT_MAX(o->host[a].jumped, o->host[b].jumped);
 	weft_ns since = o->busy_since[WEFT_MIN(a, b)][WEFT_MAX(a, b)];
 
-	if (!o->busy[WEFT_MIN(a, b)][WEFT_MAX(a, b)])
+	if (!o->busy[WEFT_MIN(a, b)][WEFT_MAX(a, b)] && !o->widowed[WEFT_MIN(a, b)][WEFT_MAX(a, b)])
 		return false;
 	span -= WEFT_MIN(span, jumped);
 	return is_over(o->now, WEFT_MAX(o->pair[a][b].last_answer, since), span) ||
@@ -356,6 +356,9 @@ static void on_complete(struct oracle *o, const struct weft_trace_rec *r)
 	    r->status == WEFT_SRD_UNREACHABLE)
 		o->pair[w->host][w->peer].lost = true;
 	busy_drop(o, w);
+	/* Over for the application; its remains may be under way for a while. */
+	if (r->status != WEFT_SRD_OK)
+		o->widowed[WEFT_MIN(w->host, w->peer)][WEFT_MAX(w->host, w->peer)] = true;
 	w->done = true;
 	w->done_at = r->at;
 	w->status = r->status;

@@ -97,7 +97,7 @@ struct oracle {
 	uint32_t busy[ORACLE_HOSTS][ORACLE_HOSTS]; /* Outstanding requests of an unordered pair. */
 	weft_ns busy_since[ORACLE_HOSTS][ORACLE_HOSTS];
 	bool widowed[ORACLE_HOSTS]
-		    [ORACLE_HOSTS]; /* A crash ended what was under way between them. */
+		    [ORACLE_HOSTS]; /* What was under way between them ended in failure. */
 	weft_ns now, healed_at;
 	bool healed, quiet;
 

@@ -181,6 +181,9 @@ static void make_bounds(struct weft_scenario *s)
 	weft_ns transfer = s->plan_bytes * 8u * 1000u / (s->net.path_bps / 1000000u);
 
 	s->bound = 4 * cfg->dead_after + WEFT_S(2);
+	/* Delay by polling looks like congestion; in the worst case there is one packet per poll. */
+	if (s->on[WEFT_FAULT_LATE_POLL] || s->on[WEFT_FAULT_SOCKET_FULL])
+		s->bound += s->plan_bytes / WEFT_SRD_PAYLOAD_MIN * WEFT_MS(1);
 	/* Back-off is at most rto_max when the faults end; then everything that waits has to get through,
 	 * in the worst case to one receiver. */
 	s->heal_bound = 2 * cfg->rto_max + 10 * s->rtt + 8 * transfer + WEFT_MS(2);

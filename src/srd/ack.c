@@ -76,7 +76,7 @@ static const uint8_t code_of_nibble[] = {
 
 static uint8_t nibble_of_code(uint8_t code)
 {
-	for (uint8_t i = 0; i < WEFT_ARRAY_SIZE(code_of_nibble); i++)
+	for (unsigned int i = 0; i < WEFT_ARRAY_SIZE(code_of_nibble); i++)
 		if (code_of_nibble[i] == code)
 			return i;
 	return nibble_of_code(WEFT_SRD_REMOTE_STATUS);

@@ -623,6 +623,38 @@ static void weft_ack__last_note_is_lost(void **state)
 	pair_close(p);
 }
 
+/* ACKs that were used before the context rested are not used again after it: their echoes would be round
+ * trips of as long as the rest. */
+static void weft_ack_on_packet__echoes_once_over_a_rest(void **state)
+{
+	struct pair *p = pair_open(2, NULL);
+	struct weft_srd_peer_info before, after;
+	uint32_t n;
+
+	(void)state;
+	pair_warm_up(p);
+	for (int i = 0; i < 20; i++) {
+		pair_post(p, PAIR_A, WEFT_SRD_SEND, 100);
+		pair_settle(p);
+	}
+	n = p->logged;
+	pair_run(p, WEFT_MS(300));
+	assert_null(pair_active(p, PAIR_A, PAIR_B));
+	pair_post(p, PAIR_A, WEFT_SRD_SEND, 100);
+	pair_drain(p);
+	before = pair_info(p, PAIR_A, PAIR_B);
+	for (uint32_t i = 0; i < n; i++)
+		if (p->log[i]->from == PAIR_B && p->log[i]->hdr.type == WEFT_PKT_ACK)
+			pair_deliver(p, p->log[i]);
+	after = pair_info(p, PAIR_A, PAIR_B);
+	assert_int_equal(after.srtt, before.srtt);
+	assert_int_equal(after.rto, before.rto);
+	pair_settle(p);
+	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -644,6 +676,7 @@ int main(void)
 		cmocka_unit_test(weft_ack__replayed_backwards),
 		cmocka_unit_test(weft_ack__last_refusal_is_noted),
 		cmocka_unit_test(weft_ack__last_note_is_lost),
+		cmocka_unit_test(weft_ack_on_packet__echoes_once_over_a_rest),
 	};
 
 	return cmocka_run_group_tests_name("srd_ack", tests, NULL, NULL);

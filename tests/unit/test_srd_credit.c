@@ -315,6 +315,76 @@ static void weft_credit__incast_of_reads(void **state)
 	pair_close(p);
 }
 
+static void tune_oblivious(struct weft_srd_cfg *cfg, unsigned int id)
+{
+	(void)id;
+	cfg->link_bps = PORT;
+	cfg->lb = WEFT_SRD_LB_OBLIVIOUS;
+}
+
+/* An end that received data once and then only sends for 40 seconds: the newest time stamp it has seen
+ * would look like the future, and what the peer asks for must be noted all the same. */
+static void weft_rx_note_time__pull_after_half_a_turn(void **state)
+{
+	struct pair *p = pair_open(2, tune_oblivious);
+	struct weft_srd_wr wr = { .op = WEFT_SRD_SEND, .len = 10 };
+	uint16_t asked = 0, noted = 0;
+	uint32_t from;
+
+	(void)state;
+	pair_warm_up(p);
+	pair_post_wr(p, PAIR_B, wr);
+	pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
+	for (int i = 0; i < 40 * 20; i++) {
+		pair_post_wr(p, PAIR_B, wr);
+		pair_run(p, WEFT_MS(50));
+	}
+	for (int i = 0; i < 3; i++)
+		pair_post(p, PAIR_A, WEFT_SRD_WRITE, 2000000);
+	from = p->logged;
+	for (int i = 0; i < 100; i++) {
+		pair_run(p, WEFT_US(10));
+		noted = WEFT_MAX(noted, pair_ctx(p, PAIR_B, PAIR_A)->peer_pull);
+	}
+	for (uint32_t i = from; i < p->logged; i++)
+		if (p->log[i]->from == PAIR_A && p->log[i]->hdr.type == WEFT_PKT_DATA)
+			asked = WEFT_MAX(asked, p->log[i]->hdr.pull);
+	assert_true(asked > 10000);
+	assert_int_equal(noted, asked);
+	pair_settle(p);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
+/* A PROBE has no number of its own that would tell a copy from the original: an old one does not set
+ * back what its sender wants, a new one tells it. */
+static void weft_rx_note_time__old_probe(void **state)
+{
+	struct pair *p = open_incast();
+	struct weft_hdr hdr;
+	uint16_t pull;
+
+	(void)state;
+	post_to_a(p, 2, 2, 2000000);
+	pair_run(p, WEFT_US(100));
+	pull = pair_ctx(p, PAIR_A, PAIR_B)->peer_pull;
+	assert_int_not_equal(pull, 0);
+	hdr = pair_hdr(p, PAIR_B, PAIR_A, WEFT_PKT_PROBE);
+	hdr.psn = pair_active(p, PAIR_B, PAIR_A)->tx.una;
+	hdr.tx_ts = weft_ts(p->now - WEFT_US(90));
+	hdr.pull = (uint16_t)(pull - 100);
+	pair_forge(p, PAIR_A, hdr, NULL, 0, NULL, 0);
+	assert_int_equal(pair_ctx(p, PAIR_A, PAIR_B)->peer_pull, pull);
+	hdr.tx_ts = weft_ts(p->now);
+	hdr.pull = (uint16_t)(pull + 100);
+	pair_forge(p, PAIR_A, hdr, NULL, 0, NULL, 0);
+	assert_int_equal(pair_ctx(p, PAIR_A, PAIR_B)->peer_pull, hdr.pull);
+	pair_settle(p);
+	assert_int_equal(p->end[PAIR_B].failed + p->end[PAIR_C].failed, 0);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -330,6 +400,8 @@ int main(void)
 		cmocka_unit_test(weft_credit_forget__sender_leaves),
 		cmocka_unit_test(weft_credit__new_incarnation_begins_at_zero),
 		cmocka_unit_test(weft_credit__incast_of_reads),
+		cmocka_unit_test(weft_rx_note_time__pull_after_half_a_turn),
+		cmocka_unit_test(weft_rx_note_time__old_probe),
 	};
 
 	return cmocka_run_group_tests_name("srd_credit", tests, NULL, NULL);

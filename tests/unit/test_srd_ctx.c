@@ -554,6 +554,165 @@ static void weft_ctx__few_packets_and_losses(void **state)
 	pair_close(p);
 }
 
+/* Patience begins with the send, not with the last acknowledgement of one: after six seconds of only
+ * receiving, a way that is dead for 60 ms is no dead peer. */
+static void weft_ctx_fail__only_received_before(void **state)
+{
+	struct pair *p = pair_open(2, NULL);
+	uint64_t c;
+
+	(void)state;
+	pair_warm_up(p);
+	for (int i = 0; i < 300; i++) {
+		pair_post_wr(p, PAIR_B, send_to(PAIR_A, 100));
+		pair_run(p, WEFT_MS(20));
+	}
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .fate = PAIR_DROP });
+	c = pair_post_wr(p, PAIR_A, send_to(PAIR_B, 100));
+	for (int i = 0; i < 30; i++) {
+		pair_post_wr(p, PAIR_B, send_to(PAIR_A, 100));
+		pair_run(p, WEFT_MS(2));
+	}
+	assert_in_range(pair_stats(p, PAIR_A)->retrans_timeout_events, 8, 20);
+	pair_expect_open(p, PAIR_A, c);
+	pair_heal(p);
+	pair_settle(p);
+	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
+	assert_int_equal(p->end[PAIR_B].failed, 0);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
+static void tune_two_active(struct weft_srd_cfg *cfg, unsigned int id)
+{
+	(void)id;
+	cfg->active_max = 2;
+}
+
+/* A context that merely rests gives up its block at once when another wants it; nobody waits for
+ * idle_after. */
+static void weft_ctx_activate__resting_ones_give_way(void **state)
+{
+	struct pair *p = pair_open(4, tune_two_active);
+	uint64_t c;
+
+	(void)state;
+	for (int i = 0; i < 12; i++) {
+		assert_int_equal(
+			pair_try_post(p, PAIR_A, send_to(PAIR_B + (unsigned int)i % 3, 64), &c), 0);
+		pair_settle(p);
+		pair_run(p, WEFT_MS(1));
+	}
+	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
+/* Everybody sends to the next two, in a ring, with two blocks each: if they all took both for sending,
+ * each would wait for a peer that has none left for it, until others are done and have rested. So posts
+ * leave one block to what comes in, and it is a matter of round trips. */
+static void weft_ctx_may_activate__ring(void **state)
+{
+	struct pair *p = pair_open(4, tune_two_active);
+	uint32_t refused = 0;
+	weft_ns start = p->now;
+
+	(void)state;
+	for (unsigned int step = 1; step <= 2; step++) {
+		for (unsigned int id = PAIR_A; id <= PAIR_D; id++) {
+			uint64_t c;
+			int rc;
+
+			while ((rc = pair_try_post(p, id, send_to((id + step) % 4, 5000), &c))) {
+				assert_int_equal(rc, -EAGAIN);
+				assert_in_range(p->now - start, 0, WEFT_MS(5));
+				refused++;
+				pair_run(p, WEFT_US(10));
+			}
+		}
+	}
+	pair_settle(p);
+	for (unsigned int id = PAIR_A; id <= PAIR_D; id++) {
+		assert_int_equal(p->end[id].failed, 0);
+		assert_int_equal(p->end[id].recv_done, 2);
+	}
+	assert_in_range(p->now - start, 0, WEFT_MS(5));
+	assert_true(refused);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
+static uint32_t active_max;
+
+static void tune_active(struct weft_srd_cfg *cfg, unsigned int id)
+{
+	if (id != PAIR_A)
+		return;
+	cfg->active_max = active_max;
+	cfg->contexts_max = 16;
+}
+
+/* Work for peers that never answer takes all blocks but a quarter, and one at least: a peer that lives
+ * and sends finds one. */
+static void weft_ctx_may_activate__leaves_a_quarter(void **state)
+{
+	static const struct {
+		uint32_t blocks, posts;
+	} rows[] = { { 2, 1 }, { 3, 2 }, { 4, 3 }, { 7, 6 }, { 8, 6 }, { 12, 9 } };
+
+	(void)state;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
+		struct pair *p;
+		uint32_t posts = 0;
+		uint64_t c;
+		int rc = 0;
+
+		active_max = rows[i].blocks;
+		p = pair_open(2, tune_active);
+		while (!rc && posts < 13) {
+			struct weft_gid gid = stranger(200 + posts);
+
+			assert_int_equal(weft_srd_peer_get(p->end[PAIR_A].srd, &gid,
+							   &p->end[PAIR_A].peer[PAIR_C]),
+					 0);
+			rc = pair_try_post(p, PAIR_A, send_to(PAIR_C, 10), &c);
+			posts += !rc;
+		}
+		assert_int_equal(rc, -EAGAIN);
+		c = pair_post_wr(p, PAIR_B, send_to(PAIR_A, 10));
+		pair_run(p, WEFT_MS(5));
+		pair_expect(p, PAIR_B, c, WEFT_SRD_OK);
+		assert_int_equal(posts, rows[i].posts);
+		pair_settle(p);
+		assert_int_equal(p->end[PAIR_A].failed, posts);
+		pair_close(p);
+	}
+}
+
+/* More processes than there are places, one after the other, each killed without a word: the open stubs
+ * that they leave behind make room once they have rested for dead_after. */
+static void weft_ctx_create__peers_that_vanish(void **state)
+{
+	struct pair *p = pair_open(2, NULL);
+	struct weft_gid gid = stranger(1);
+	uint32_t peer;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3 * p->end[PAIR_B].cfg.contexts_max; i++) {
+		uint64_t c;
+
+		p->end[PAIR_A].cfg.gid.raw[8] = (uint8_t)(i + 1);
+		pair_restart(p, PAIR_A);
+		c = pair_post_wr(p, PAIR_A, send_to(PAIR_B, 10));
+		pair_settle(p);
+		pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
+		pair_run(p, WEFT_S(10));
+	}
+	assert_int_equal(pair_stats(p, PAIR_B)->rx_drops[WEFT_SRD_DROP_NO_MEMORY], 0);
+	assert_int_equal(weft_srd_peer_get(p->end[PAIR_B].srd, &gid, &peer), 0);
+	pair_close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -578,6 +737,11 @@ int main(void)
 		cmocka_unit_test(weft_ctx_create__forgotten_peer_returns),
 		cmocka_unit_test(weft_ctx__few_packets),
 		cmocka_unit_test(weft_ctx__few_packets_and_losses),
+		cmocka_unit_test(weft_ctx_fail__only_received_before),
+		cmocka_unit_test(weft_ctx_activate__resting_ones_give_way),
+		cmocka_unit_test(weft_ctx_may_activate__ring),
+		cmocka_unit_test(weft_ctx_may_activate__leaves_a_quarter),
+		cmocka_unit_test(weft_ctx_create__peers_that_vanish),
 	};
 
 	return cmocka_run_group_tests_name("srd_ctx", tests, NULL, NULL);

@@ -451,6 +451,109 @@ static void weft_loss__half_of_everything(void **state)
 	pair_close(p);
 }
 
+/* For 600 us nothing of A gets through, its probes neither. That B's own data arrives all the time is no
+ * answer to them, so it does not tell that the way is narrow. */
+static void weft_loss__one_way_silence_does_not_shrink(void **state)
+{
+	struct pair *p = pair_open(2, tune_wide_frames);
+	struct weft_srd_wr wr = { .op = WEFT_SRD_SEND, .len = 100, .rnr_retry = 7 };
+
+	(void)state;
+	pair_warm_up(p);
+	for (int i = 0; i < 3; i++) {
+		pair_post_wr(p, PAIR_B, wr);
+		pair_run(p, WEFT_MS(1));
+	}
+	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A), .fate = PAIR_DROP });
+	pair_post(p, PAIR_A, WEFT_SRD_SEND, 8000);
+	for (int i = 0; i < 6; i++) {
+		pair_post_wr(p, PAIR_B, wr);
+		pair_run(p, WEFT_US(100));
+	}
+	assert_in_range(pair_stats(p, PAIR_A)->retrans_timeout_events, 2, 6);
+	pair_heal(p);
+	pair_settle(p);
+	assert_int_equal(pair_stats(p, PAIR_A)->payload_shrinks, 0);
+	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).payload, 8928);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
+static enum pair_fate data_waits(struct pair *p, struct pair_pkt *pkt)
+{
+	(void)p;
+	if (pkt->from == PAIR_A && !pkt->control)
+		pkt->delay += WEFT_MS(2);
+	return PAIR_PASS;
+}
+
+/* Data waits in a queue for 2 ms while control packets pass it. The probe of a timeout then overtakes
+ * what was sent before it: its echo proves neither that all of that is lost nor that the way is narrow. */
+static void weft_loss__probes_overtake_data(void **state)
+{
+	struct pair *p = pair_open(2, tune_wide_frames);
+
+	(void)state;
+	pair_warm_up(p);
+	p->hook = data_waits;
+	for (int i = 0; i < 60; i++)
+		pair_post(p, PAIR_A, WEFT_SRD_SEND, 1000);
+	while (!pair_stats(p, PAIR_A)->retrans_timeout_events)
+		pair_run(p, WEFT_US(1));
+	/* The probe's echo is back; the tail probe and the two of a first timeout are all that went. */
+	pair_run(p, WEFT_US(50));
+	assert_int_equal(pair_stats(p, PAIR_A)->retrans_pkts, 3);
+	pair_settle(p);
+	pair_run(p, WEFT_MS(20));
+	assert_int_equal(pair_stats(p, PAIR_A)->payload_shrinks, 0);
+	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).payload, 8928);
+	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_heal(p);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
+static enum pair_fate some_late(struct pair *p, struct pair_pkt *pkt)
+{
+	(void)p;
+	if (pkt->from == PAIR_A && pkt->hdr.type == WEFT_PKT_DATA && pkt->hdr.psn % 5 == 0)
+		pkt->delay += WEFT_US(6);
+	return PAIR_PASS;
+}
+
+/* Time stamps have 32 bits of 16 ns: an end that only received for 5 or for 40 seconds has old ones that
+ * look new after half a turn. Nothing is lost, so nothing is sent again, whatever they look like. */
+static void weft_loss_scan__evidence_grows_old(void **state)
+{
+	(void)state;
+	for (int secs = 5; secs <= 40; secs += 35) {
+		struct pair *p = pair_open(2, NULL);
+		struct weft_srd_stats before;
+
+		pair_warm_up(p);
+		for (int i = 0; i < 200; i++)
+			pair_post(p, PAIR_A, WEFT_SRD_SEND, 900);
+		pair_settle(p);
+		for (int i = 0; i < secs * 20; i++) {
+			pair_post_wr(p, PAIR_B,
+				     (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 10 });
+			pair_run(p, WEFT_MS(50));
+		}
+		before = *pair_stats(p, PAIR_A);
+		p->hook = some_late;
+		for (int k = 0; k < 10; k++) {
+			for (int i = 0; i < 100; i++)
+				pair_post(p, PAIR_A, WEFT_SRD_SEND, 900);
+			pair_settle(p);
+		}
+		assert_int_equal(pair_stats(p, PAIR_A)->retrans_pkts, before.retrans_pkts);
+		assert_int_equal(pair_stats(p, PAIR_A)->path_out, before.path_out);
+		pair_heal(p);
+		pair_expect_idle(p);
+		pair_close(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -469,6 +572,9 @@ int main(void)
 		cmocka_unit_test(weft_loss__way_is_narrow),
 		cmocka_unit_test(weft_loss__silence_does_not_shrink),
 		cmocka_unit_test(weft_loss__half_of_everything),
+		cmocka_unit_test(weft_loss__one_way_silence_does_not_shrink),
+		cmocka_unit_test(weft_loss__probes_overtake_data),
+		cmocka_unit_test(weft_loss_scan__evidence_grows_old),
 	};
 
 	return cmocka_run_group_tests_name("srd_loss", tests, NULL, NULL);

@@ -946,6 +946,69 @@ static void weft_msg_alloc__ids_differ(void **state)
 	pair_close(p);
 }
 
+/* Not ready, and short of something else too */
+
+/* No credit, nothing in flight, and only a refused message that is due. The ACK that would end credit mode
+ * is lost: the sender has to ask, or it would wait for ever. */
+static void weft_msg__rnr_without_credit(void **state)
+{
+	struct pair *p = pair_open(2, NULL);
+	struct weft_hdr hdr;
+	struct weft_ack ack;
+	uint8_t body[WEFT_SRD_HEAD_MAX];
+	uint64_t c;
+
+	(void)state;
+	pair_warm_up(p);
+	p->end[PAIR_B].recvs = 0;
+	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 100));
+	pair_run(p, WEFT_US(50));
+	while (pair_active(p, PAIR_A, PAIR_B)->tx.fly_pkts)
+		pair_run(p, WEFT_US(1));
+	assert_int_not_equal(pair_active(p, PAIR_A, PAIR_B)->tx.rnr.head, WEFT_NIL);
+	ack = (struct weft_ack){ .cum = pair_active(p, PAIR_A, PAIR_B)->tx.next,
+				 .una = pair_active(p, PAIR_B, PAIR_A)->tx.una,
+				 .grant = pair_ctx(p, PAIR_A, PAIR_B)->credit_got };
+	hdr = pair_hdr(p, PAIR_B, PAIR_A, WEFT_PKT_ACK);
+	hdr.psn = ++pair_ctx(p, PAIR_B, PAIR_A)->ack_seq;
+	hdr.flags = WEFT_PKT_F_CREDIT;
+	pair_forge(p, PAIR_A, hdr, body, weft_ack_encode(body, &ack), NULL, 0);
+	assert_true(pair_info(p, PAIR_A, PAIR_B).credit_mode);
+	p->end[PAIR_B].recvs = UINT32_MAX;
+	pair_run(p, WEFT_MS(5));
+	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
+/* More WRITE_IMMs of two packets to a QP without receives than the peer can count: while they wait they
+ * hold none of its memory, so a message to another QP goes through. */
+static void weft_msg__rnr_of_write_imm_holds_no_memory(void **state)
+{
+	static const unsigned int senders[] = { PAIR_A, PAIR_C };
+	struct pair *p = pair_open(3, NULL);
+	struct weft_srd_wr wr = wr_of(WEFT_SRD_WRITE_IMM, 2000);
+	struct weft_srd_usage u;
+	uint64_t c;
+
+	(void)state;
+	pair_warm_up(p);
+	p->end[PAIR_B].dry_qpn = wr.dst_qpn = 3;
+	for (int i = 0; i < 200; i++)
+		pair_post_wr(p, senders[i / 100], wr);
+	pair_run(p, WEFT_MS(5));
+	c = pair_post_wr(p, PAIR_C, wr_of(WEFT_SRD_SEND, 3000));
+	pair_run(p, WEFT_MS(5));
+	pair_expect(p, PAIR_C, c, WEFT_SRD_OK);
+	weft_srd_usage(p->end[PAIR_B].srd, &u);
+	assert_in_range(u.rx_msgs, 0, p->end[PAIR_B].cfg.rx_msgs_max / 2);
+	p->end[PAIR_B].dry_qpn = UINT16_MAX;
+	pair_settle(p);
+	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_C].failed, 0);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -983,6 +1046,8 @@ int main(void)
 		cmocka_unit_test(weft_msg_next__small_beside_large),
 		cmocka_unit_test(weft_msg_next__large_ones_take_turns),
 		cmocka_unit_test(weft_msg_alloc__ids_differ),
+		cmocka_unit_test(weft_msg__rnr_without_credit),
+		cmocka_unit_test(weft_msg__rnr_of_write_imm_holds_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("srd_msg", tests, NULL, NULL);

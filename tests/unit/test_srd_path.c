@@ -508,6 +508,55 @@ static void weft_path_next_probe__seldom(void **state)
 	pair_close(p);
 }
 
+static void tune_wide_bursts(struct weft_srd_cfg *cfg, unsigned int id)
+{
+	(void)id;
+	cfg->payload_max = 8928;
+	cfg->burst_bytes = 65536;
+	cfg->cwnd_init = cfg->cwnd_max = 4u << 20;
+}
+
+/* A burst is a turn too: when it is used up the next peer sends, although the window of this one is
+ * still open, and although bursts do not divide by the length of a packet. */
+static void weft_srd_next_packet__bursts_take_turns(void **state)
+{
+	struct pair *p = pair_open(3, tune_wide_bursts);
+	struct weft_srd_wr wr = { .op = WEFT_SRD_WRITE, .len = 64 };
+	uint32_t from, in_row = 0, sent[PAIR_ENDS_MAX] = { 0 };
+	unsigned int last = PAIR_A;
+
+	(void)state;
+	for (wr.peer = PAIR_B; wr.peer <= PAIR_C; wr.peer++)
+		pair_post_wr(p, PAIR_A, wr);
+	pair_settle(p);
+	from = p->logged;
+	p->offline = true;
+	wr.len = 1u << 20;
+	for (int i = 0; i < 6; i++) {
+		wr.peer = i % 2 ? PAIR_C : PAIR_B;
+		pair_post_wr(p, PAIR_A, wr);
+	}
+	p->offline = false;
+	pair_drain(p);
+	for (uint32_t i = from; i < p->logged; i++) {
+		const struct pair_pkt *pkt = p->log[i];
+
+		if (pkt->hdr.type != WEFT_PKT_DATA)
+			continue;
+		in_row = pkt->to == last ? in_row + pkt->len : pkt->len;
+		last = pkt->to;
+		sent[last] += pkt->len;
+		if (in_row > 65536)
+			fail_msg("%u bytes in a row while another peer waits", in_row);
+	}
+	assert_true(sent[PAIR_B] > 1u << 20);
+	assert_true(sent[PAIR_C] > 1u << 20);
+	pair_settle(p);
+	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_expect_idle(p);
+	pair_close(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,6 +578,7 @@ int main(void)
 		cmocka_unit_test(weft_path__only_one_lives),
 		cmocka_unit_test(weft_path__marked_is_used_less),
 		cmocka_unit_test(weft_path_next_probe__seldom),
+		cmocka_unit_test(weft_srd_next_packet__bursts_take_turns),
 	};
 
 	return cmocka_run_group_tests_name("srd_path", tests, NULL, NULL);

@@ -881,6 +881,31 @@ static void weft_rx__trimming_network(void **state)
 	pair_close(p);
 }
 
+/* A peer that never moves its oldest open PSN: what it says may not reach back further than a window, or
+ * each ACK would look through all refusals since the beginning. */
+static void weft_rx_on_data__una_stays_behind(void **state)
+{
+	struct rig r;
+	struct weft_op op = { .op = WEFT_WIRE_VOID };
+	const struct weft_active *act;
+
+	(void)state;
+	open_rig(&r, NULL);
+	pair_rule(r.p, (struct pair_rule){ .fate = PAIR_DROP });
+	for (uint32_t i = 0; i < 3 * WEFT_SPAN; i++) {
+		op.una = (uint16_t)i;
+		send_psn(&r, r.base + i, &op, 0);
+		pair_drain(r.p);
+		act = pair_active(r.p, PAIR_B, PAIR_A);
+		assert_in_range(act->rx.refused_top - act->rx.peer_una, 0, WEFT_SPAN);
+	}
+	assert_int_equal(r.ctx->rx_cum, r.base + WEFT_SPAN);
+	assert_int_equal(dropped(&r, WEFT_SRD_DROP_BOUNDS) + dropped(&r, WEFT_SRD_DROP_WINDOW),
+			 2 * WEFT_SPAN);
+	assert_true(dropped(&r, WEFT_SRD_DROP_BOUNDS));
+	close_rig(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -909,6 +934,7 @@ int main(void)
 		cmocka_unit_test(weft_rx__pools_are_empty),
 		cmocka_unit_test(weft_rx__trimmed_is_asked_for),
 		cmocka_unit_test(weft_rx__trimming_network),
+		cmocka_unit_test(weft_rx_on_data__una_stays_behind),
 	};
 
 	return cmocka_run_group_tests_name("srd_rx", tests, NULL, NULL);
