@@ -32,6 +32,19 @@ static struct oracle_psn *psn_find(struct oracle *o, const struct weft_trace_rec
 	}
 }
 
+/* Time between tries doubles up to rto_max and ends with the peer's death. Some are tries on evidence of
+ * a loss, in networks that lose half of everything; none of this adds up to hundreds. */
+static void check_copies(struct oracle *o, const struct weft_trace_rec *r, uint32_t copies)
+{
+	uint64_t rto_max = o->param[WEFT_PARAM_RTO_MAX], bound = 64;
+
+	if (rto_max)
+		bound += 4 * o->param[WEFT_PARAM_DEAD_AFTER] / rto_max;
+	if (copies == bound + 1)
+		oracle_violation(o, WEFT_I8, r->wr, "PSN %llx sent %u times",
+				 (unsigned long long)r->addr, copies);
+}
+
 /* A PSN stands for one piece of one message for ever. A copy of it without payload tells the receiver
  * that the message was given up; the payload never comes back after that. */
 static void check_psn(struct oracle *o, const struct weft_trace_rec *r)
@@ -65,6 +78,7 @@ static void check_psn(struct oracle *o, const struct weft_trace_rec *r)
 				 (unsigned long long)r->addr, r->path);
 	p->path = r->path;
 	p->payload = payload;
+	check_copies(o, r, ++p->copies);
 }
 
 /* Three round trips after its first loss a sender has had every chance to know. */

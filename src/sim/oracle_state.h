@@ -83,7 +83,7 @@ struct oracle_recv {
 struct oracle_psn {
 	uint64_t psn;
 	uint32_t epoch;
-	uint32_t wr, off, value;
+	uint32_t wr, off, value, copies;
 	uint16_t path;
 	uint8_t from, to;
 	bool used, payload;

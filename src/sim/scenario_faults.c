@@ -531,8 +531,9 @@ static void apply_bad_request(struct weft_scenario *s, uint32_t fault)
 		s->bad_qpn_ppm = share;
 	else
 		s->read_refused_ppm = share;
+	/* In a closed loop the next READ takes the place of the refused one while its answer still comes. */
 	if (fault == WEFT_FAULT_REFUSED)
-		s->shape = WEFT_SHAPE_READS;
+		s->shape = below(s, 2) ? WEFT_SHAPE_READS : WEFT_SHAPE_STREAMS;
 }
 
 void weft_scenario_apply(struct weft_scenario *s, uint32_t fault)

@@ -227,7 +227,7 @@ static void plan_streams(struct weft_scenario *s)
 		uint8_t peer = dark ? 1 : other_host(s, host);
 		uint32_t window = dark ? 16 : 1 + below(s, 8);
 		uint32_t last[16];
-		uint8_t op = any_op(s);
+		uint8_t op = s->on[WEFT_FAULT_REFUSED] ? WEFT_SRD_READ : any_op(s);
 
 		weft_assert(window && window <= WEFT_ARRAY_SIZE(last));
 

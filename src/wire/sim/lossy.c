@@ -262,6 +262,13 @@ static enum weft_lossy_fault swallowed_by_condition(struct weft_lossy *net,
 	return WEFT_LOSSY_FAULT_COUNT;
 }
 
+/* What is cut off must not be found by who looks beyond the end. */
+static void cut(struct weft_lossy_frame *f, uint32_t len)
+{
+	memset(f->data + len, 0xdd, f->len - len);
+	f->len = len;
+}
+
 static void flip_byte(struct weft_lossy *net, struct weft_lossy_frame *f, uint32_t lo, uint32_t hi)
 {
 	uint32_t at = lo + weft_prng_below(&net->prng, hi - lo);
@@ -316,7 +323,7 @@ static struct weft_lossy_frame *corrupt(struct weft_lossy *net, struct weft_loss
 	else if (fault == WEFT_LOSSY_CORRUPT_PAYLOAD)
 		flip_byte(net, f, head, f->len);
 	else if (fault == WEFT_LOSSY_TRUNCATE)
-		f->len = weft_prng_below(&net->prng, f->len);
+		cut(f, weft_prng_below(&net->prng, f->len));
 	else
 		f = append_noise(net, f);
 	return f;
@@ -448,7 +455,7 @@ static bool can_trim(const struct weft_lossy *net, const struct weft_lossy_frame
 static void trim(struct weft_lossy *net, struct weft_lossy_frame *f)
 {
 	hit(net, f, WEFT_LOSSY_TRIM, true);
-	f->len = f->head_len;
+	cut(f, f->head_len);
 	f->trimmed = true;
 }
 
