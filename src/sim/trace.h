@@ -11,47 +11,74 @@
 
 #define WEFT_TRACE_NO_WR UINT32_MAX
 
+/* Each line names the fields that count beside `at` and `host`. */
 enum weft_trace_kind {
-	WEFT_TRACE_PARAM, /* imm: enum weft_trace_param; addr: its value. */
-	WEFT_TRACE_MARK, /* imm: enum weft_trace_mark. */
-	WEFT_TRACE_FAULT, /* imm: fault; value: 1 begins, 0 ends; host, peer, path: where. */
-	WEFT_TRACE_HOST_UP, /* value: incarnation, from 1. */
-	WEFT_TRACE_HOST_DOWN, /* Crashed, with all it knew. */
+	/* imm: enum weft_trace_param; addr: its value. */
+	WEFT_TRACE_PARAM,
+	/* imm: enum weft_trace_mark. */
+	WEFT_TRACE_MARK,
+	/* imm: fault; value: 1 begins, 0 ends; peer, path: where. */
+	WEFT_TRACE_FAULT,
+	/* value: incarnation, from 1. */
+	WEFT_TRACE_HOST_UP,
+	/* Crashed, with all it knew. */
+	WEFT_TRACE_HOST_DOWN,
 	WEFT_TRACE_CLOSE_BEGIN,
 	WEFT_TRACE_CLOSE_END,
-	WEFT_TRACE_QP_UP, /* qpn. */
+	/* qpn, in these three; QP_ERROR: it answers "no such QP" (value 1), or no longer (0). */
+	WEFT_TRACE_QP_UP,
 	WEFT_TRACE_QP_GONE,
-	WEFT_TRACE_QP_ERROR, /* qpn answers "no such QP" (value 1), or no longer (0). */
-	WEFT_TRACE_MR_REG, /* key, addr, len; flags: enum weft_trace_access. */
+	WEFT_TRACE_QP_ERROR,
+	/* key, addr, len; flags: enum weft_trace_access. */
+	WEFT_TRACE_MR_REG,
+	/* key. */
 	WEFT_TRACE_MR_DEREG,
-	WEFT_TRACE_POST, /* wr, peer, op, len, qpn, peer_qpn, key, addr, imm, value: rnr_retry,
-	                          * flags: enum weft_trace_wr_flags. */
-	WEFT_TRACE_COMPLETE, /* wr, peer, status; hash: of the bytes at the target (WRITE) or here (READ). */
-	WEFT_TRACE_RECV_POST, /* id: of the receive; qpn, len. */
-	WEFT_TRACE_CLAIM, /* peer, op, qpn: ours, peer_qpn, len, imm, status; id if claimed. */
-	WEFT_TRACE_PLACE, /* id, off, value: bytes, len: of the message. */
-	WEFT_TRACE_RECV_DONE, /* id, peer, op, qpn, peer_qpn, len, imm, hash; wr: as its bytes say. */
-	WEFT_TRACE_RECV_RELEASE, /* id. */
-	WEFT_TRACE_WRITE, /* peer, op, key, addr, len, off, value: bytes, hash, status, qpn, peer_qpn. */
-	WEFT_TRACE_READ_CHECK, /* peer, key, addr, len, off, status. */
-	WEFT_TRACE_READ_PLACE, /* wr, off, value: bytes, hash, status. */
-	WEFT_TRACE_TX, /* id: of the frame, peer, path, len, flags: class, addr: PSN, hash: of the
-	                          * head, op: packet type, value: payload bytes; status: 1 payload of wr at off,
-	                          * 2 payload of the region key at imm (address less base). */
-	WEFT_TRACE_LOST, /* id, host: from, peer: to, path, len, flags: class, imm: fault. */
-	WEFT_TRACE_RX, /* id: of this copy, addr: of the original, peer: from, len, flags:
-	                          * enum weft_trace_rx. Recorded when the engine gets it. */
-	WEFT_TRACE_SAMPLE, /* peer, value: in flight, len: cwnd, key: credit, off: slack, flags: 1 in
-	                          * credit mode. Taken right after new data was sent. */
-	WEFT_TRACE_USAGE, /* wr active, len msgs, off reads, key rx_msgs, imm chunks, value pieces,
-	                          * addr timers, id contexts. */
-	WEFT_TRACE_STATS, /* addr: data bytes sent, id: of them retransmitted, value: spurious packets,
-	                          * len: data packets, off: retransmitted packets, key: timeouts. */
-	WEFT_TRACE_SNAPSHOT, /* wr, hash: of its target range just before a crash wipes it. */
-	WEFT_TRACE_GUARD, /* value: bytes changed outside every work request's range. */
-	WEFT_TRACE_GOODPUT, /* host: receiver, peer: sender, addr: bytes delivered while all senders were
-	                          * busy. */
-	WEFT_TRACE_STUCK, /* value: enum weft_trace_stuck. */
+	/* wr, peer, op, len, qpn, peer_qpn, key, addr, imm, value: rnr_retry, flags: enum
+	 * weft_trace_wr_flags. */
+	WEFT_TRACE_POST,
+	/* wr, peer, status; hash: of the bytes at the target (WRITE) or here (READ). */
+	WEFT_TRACE_COMPLETE,
+	/* id: of the receive; qpn, len. */
+	WEFT_TRACE_RECV_POST,
+	/* peer, op, qpn: ours, peer_qpn, len, imm, wr: as it says itself, status; id if claimed. */
+	WEFT_TRACE_CLAIM,
+	/* id, wr, off, value: bytes, hash. */
+	WEFT_TRACE_PLACE,
+	/* id, peer, op, qpn, peer_qpn, len, imm, wr: as it says itself, hash. */
+	WEFT_TRACE_RECV_DONE,
+	/* id. */
+	WEFT_TRACE_RECV_RELEASE,
+	/* peer, op, qpn, peer_qpn, key, addr, len, off, value: bytes, hash, status. */
+	WEFT_TRACE_WRITE,
+	/* peer, key, addr, len, status. */
+	WEFT_TRACE_READ_CHECK,
+	/* wr, off, value: bytes, hash, status. */
+	WEFT_TRACE_READ_PLACE,
+	/* A frame leaves. id: its number, peer, path, len, flags: its class, op: packet type, addr: PSN,
+	 * imm: epoch, hash: of the head, value: payload bytes. status 1: they are those of wr at off;
+	 * status 2: those of the region key at off. */
+	WEFT_TRACE_TX,
+	/* id, host: from, peer: to, path, len, flags: class, imm: fault. */
+	WEFT_TRACE_LOST,
+	/* The engine gets a frame. id: of this copy, addr: of the original, peer: from, len, flags: enum
+	 * weft_trace_rx. */
+	WEFT_TRACE_RX,
+	/* Right after new data was sent. peer, value: in flight, len: window, key: credit, off: slack,
+	 * flags: 1 in credit mode. */
+	WEFT_TRACE_SAMPLE,
+	/* wr active, len msgs, off reads, key rx_msgs, imm chunks, value pieces, addr timers, id contexts. */
+	WEFT_TRACE_USAGE,
+	/* addr: data bytes sent, id: of them retransmitted, len: data packets, off: retransmitted ones,
+	 * value: spurious ones, key: timeouts. */
+	WEFT_TRACE_STATS,
+	/* wr, hash: of its target range just before a crash wipes it. */
+	WEFT_TRACE_SNAPSHOT,
+	/* value: bytes changed outside every work request's range. */
+	WEFT_TRACE_GUARD,
+	/* host: receiver, peer: sender, addr: bytes delivered while all senders were busy. */
+	WEFT_TRACE_GOODPUT,
+	/* value: enum weft_trace_stuck. */
+	WEFT_TRACE_STUCK,
 	WEFT_TRACE_KINDS,
 };
 

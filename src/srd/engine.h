@@ -67,8 +67,8 @@ struct weft_chunk {
 /* One path towards a peer. */
 struct weft_path {
 	uint32_t srtt_ns;
-	uint32_t
-		acked_ts; /* Transmission time (16 ns) of the latest packet known to have arrived. */
+	/* Transmission time (16 ns) of the latest packet known to have arrived. */
+	uint32_t acked_ts;
 	uint32_t probe_ts; /* When it was last probed, in units of 1024 ns. */
 	uint16_t inflight; /* Packets. */
 	uint8_t penalty; /* Visits of the round-robin to skip, 0 to 15. */
@@ -221,15 +221,15 @@ struct weft_ctx {
 	uint32_t hash_next;
 	uint32_t ready_next;
 	uint32_t epoch, peer_epoch, peer_ctx;
-	uint32_t pend_epoch, pend_peer_epoch,
-		pend_peer_ctx; /* A HELLO that we answered; see hs.c. */
+	/* A HELLO that we answered; see hs.c. */
+	uint32_t pend_epoch, pend_peer_epoch, pend_peer_ctx;
 	uint32_t pend_at; /* When that answer was chosen, units of 1024 ns. */
 	uint32_t srtt_ns; /* Carried over idle times. */
-	uint32_t
-		hs_at; /* Units of 1024 ns. Handshake: time of the next try. OPEN: of the last rest. */
+	/* Units of 1024 ns. Handshake: time of the next try. OPEN: of the last rest. */
+	uint32_t hs_at;
 	uint16_t refs;
-	uint16_t agreed,
-		payload; /* Bytes per packet towards it: by the handshake, and at present. */
+	/* Bytes per packet towards it: by the handshake, and at present. */
+	uint16_t agreed, payload;
 	uint16_t pend_payload;
 	uint16_t granted; /* Quanta, modulo 2^16: credits that we gave. */
 	uint16_t peer_pull; /* What the peer last asked for. */

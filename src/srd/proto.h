@@ -49,8 +49,8 @@ struct weft_hdr {
 	uint32_t src_ctx; /* Context index at the sender: where a RESET goes. */
 	uint64_t psn; /* DATA: packet sequence number. ACK: number of the ACK. PROBE: oldest
 	                           * open PSN. RESET: the epoch that was not known. */
-	uint32_t
-		tx_ts; /* Sender's clock in units of 16 ns, modulo 2^32; tells others what is newer. */
+	/* Sender's clock in units of 16 ns, modulo 2^32; tells others what is newer. */
+	uint32_t tx_ts;
 	uint16_t pull; /* Credits used plus bytes waiting, in quanta, modulo 2^16. */
 	uint16_t len; /* Bytes after the header. */
 };

@@ -187,8 +187,8 @@ struct weft_srd_stats {
 	uint64_t rdma_write_wrs, rdma_write_bytes, rdma_write_recv_bytes, rdma_write_wr_err;
 	uint64_t rdma_read_wrs, rdma_read_bytes, rdma_read_resp_bytes, rdma_read_wr_err;
 	uint64_t retrans_pkts, retrans_bytes, retrans_timeout_events;
-	uint64_t
-		retrans_spurious; /* Reported by receivers: the first copy had arrived after all. */
+	/* Reported by receivers: the first copy had arrived after all. */
+	uint64_t retrans_spurious;
 	uint64_t tail_probes;
 	uint64_t path_probes, path_out, path_in;
 	uint64_t acks_tx, acks_rx;
