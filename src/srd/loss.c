@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Loss detection (docs/protocol.md section 7).
  *
- * A path is first-in first-out, so a packet is lost if one sent later on the same path is known to have
- * arrived and the path has had its usual time. Thin paths see few packets, so there is a second rule across paths: something sent
- * later has arrived, and the packet is older than any path should take (smoothed round trip plus four
- * times its deviation, and some; doubled for a while when receivers report that we were wrong). Both
- * rules need evidence. Silence is handled by time: after two round trips without news the oldest packet
- * is sent again (tail probe), after the retransmission timeout everything that old is. While news keep
- * coming there is no timeout: one packet that is late says nothing about the peer.
+ * A path is first-in first-out, so a packet is lost if one sent later on the same path is known to
+ * have arrived and the path has had its usual time. Thin paths see few packets, so there is a second
+ * rule across paths: something sent later has arrived, and the packet is older than any path should
+ * take (smoothed round trip plus four times its deviation, and some; doubled for a while when
+ * receivers report that we were wrong). Both rules need evidence. Silence is handled by time: after
+ * two round trips without news the oldest packet is sent again (tail probe), after the retransmission
+ * timeout everything that old is. While news keep coming there is no timeout: one packet that is late
+ * says nothing about the peer.
  *
  * While a receiver hands out credits (incast) queues are long and uneven and there is other work to
  * do with each credit, so the second rule waits for twice the time there. */
