@@ -62,18 +62,32 @@ static bool is_over(weft_ns now, weft_ns since, uint64_t span)
 	return now > since && now - since >= span;
 }
 
-bool oracle_is_silent(const struct oracle *o, uint8_t a, uint8_t b)
+/* The shortest silence that may count as death. */
+static uint64_t dead_span(const struct oracle *o, uint8_t a, uint8_t b)
 {
 	/* An eighth of tolerance: clocks drift, and timers count from sends rather than arrivals. */
 	uint64_t span = o->param[WEFT_PARAM_DEAD_AFTER] / 8 * 7;
 	uint64_t jumped = WEFT_MAX(o->host[a].jumped, o->host[b].jumped);
+
+	return span - WEFT_MIN(span, jumped);
+}
+
+bool oracle_is_silent(const struct oracle *o, uint8_t a, uint8_t b)
+{
+	uint64_t span = dead_span(o, a, b);
 	weft_ns since = o->busy_since[WEFT_MIN(a, b)][WEFT_MAX(a, b)];
 
 	if (!o->busy[WEFT_MIN(a, b)][WEFT_MAX(a, b)] && !o->widowed[WEFT_MIN(a, b)][WEFT_MAX(a, b)])
 		return false;
-	span -= WEFT_MIN(span, jumped);
 	return is_over(o->now, WEFT_MAX(o->pair[a][b].last_answer, since), span) ||
 	       is_over(o->now, WEFT_MAX(o->pair[b][a].last_rx, since), span);
+}
+
+bool oracle_is_unheard(const struct oracle *o, uint8_t a, uint8_t b)
+{
+	weft_ns since = o->pair[a][b].asked_at;
+
+	return since && is_over(o->now, since, dead_span(o, a, b));
 }
 
 static void busy_add(struct oracle *o, struct oracle_wr *w)
@@ -163,9 +177,10 @@ static bool explains_abort(struct oracle *o, const struct oracle_wr *w)
 	/* Our own former life: the peer may yet take its packets for ours, until both have agreed. */
 	if (o->host[w->host].inc > 1 && !pair->proof_at)
 		return true;
-	/* The peer may have taken us for dead and dropped the context. */
+	/* The peer may have taken us for dead and dropped the context; even after all our requests were
+	 * done, when it is the last answer to a READ that it has no word of. */
 	return back->gap_end > pair->proof_at || pair->gap_end > pair->proof_at ||
-	       oracle_is_silent(o, w->host, w->peer);
+	       oracle_is_silent(o, w->host, w->peer) || oracle_is_unheard(o, w->peer, w->host);
 }
 
 static bool explains_qpn(struct oracle *o, const struct oracle_wr *w)

@@ -97,14 +97,18 @@ static void check_dark_path(struct oracle *o, const struct weft_trace_rec *r)
 
 static void on_tx(struct oracle *o, const struct weft_trace_rec *r)
 {
+	struct oracle_pair *pair = &o->pair[r->host][r->peer];
+
 	o->report->packets++;
 	if (r->id < o->frames)
 		o->frame_type[r->id] = r->op;
 	if (!is_handshake(r->op))
-		o->pair[r->host][r->peer].spoke = true;
+		pair->spoke = true;
+	if ((is_data(r) || r->op == WEFT_PKT_PROBE) && !pair->asked_at)
+		pair->asked_at = r->at;
 	if (!is_data(r))
 		return;
-	if (!o->pair[r->host][r->peer].may_send)
+	if (!pair->may_send)
 		oracle_violation(o, WEFT_I13, r->wr, "data to host %u before its first answer",
 				 r->peer);
 	o->data_frames++;
@@ -149,13 +153,15 @@ static void on_rx(struct oracle *o, const struct weft_trace_rec *r)
 	if (!original)
 		return;
 	pair->heard = pair->heard || pair->spoke || type == WEFT_PKT_WELCOME;
-	if (oracle_is_silent(o, r->host, r->peer))
+	if (oracle_is_silent(o, r->host, r->peer) || oracle_is_unheard(o, r->host, r->peer))
 		pair->gap_end = r->at;
 	pair->last_rx = r->at;
 	o->widowed[WEFT_MIN(r->host, r->peer)][WEFT_MAX(r->host, r->peer)] = false;
 	/* Data and probes of the peer show that it lives, but not that it hears us. */
-	if (type == WEFT_PKT_ACK || type == WEFT_PKT_WELCOME)
-		pair->last_answer = r->at;
+	if (type != WEFT_PKT_ACK && type != WEFT_PKT_WELCOME)
+		return;
+	pair->last_answer = r->at;
+	pair->asked_at = 0;
 }
 
 static void on_fault(struct oracle *o, const struct weft_trace_rec *r)

@@ -50,6 +50,7 @@ struct oracle_host {
 struct oracle_pair {
 	weft_ns last_rx; /* Last original frame from the peer that the host processed. */
 	weft_ns last_answer; /* The same, of those that answer something. */
+	weft_ns asked_at; /* Since when data or probes for the peer have had no answer; 0: they have. */
 	weft_ns gap_end; /* When a silence long enough to count as death last ended. */
 	weft_ns proof_at; /* Post time of the latest request that succeeded. */
 	bool heard; /* The peer answered, in this incarnation. */
@@ -142,6 +143,9 @@ void oracle_wr_index(struct oracle *o, uint32_t wr);
 
 /* A silence between two hosts, in either direction, that a dead-peer timer may have noticed. */
 bool oracle_is_silent(const struct oracle *o, uint8_t a, uint8_t b);
+
+/* Has `a` asked `b` for so long in vain that it may count it dead, whatever the applications want? */
+bool oracle_is_unheard(const struct oracle *o, uint8_t a, uint8_t b);
 
 /* One record each; false when the record is not theirs. */
 bool oracle_on_mem(struct oracle *o, const struct weft_trace_rec *rec);
