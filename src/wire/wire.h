@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef WEFT_WIRE_WIRE_H
+#define WEFT_WIRE_WIRE_H
+
+/* What the two wires between processes have in common: udp.h reaches other hosts, local.h the processes that
+ * see the same shared memory. Both move frames of opaque bytes, may lose them, and know nothing of what is
+ * in them. Neither locks, allocates after open, nor blocks: their owner (a card of src/dev) calls them under
+ * its lock and polls. */
+#include "base/types.h"
+
+#include <sys/uio.h>
+
+/* A frame's longest head (handed over as one piece of memory) and number of pieces behind it. */
+#define WEFT_WIRE_HEAD_MAX 768u
+#define WEFT_WIRE_IOV_MAX  4u
+
+/* One frame that arrived. `data` is borrowed for the call. */
+struct weft_wire_rx {
+	const uint8_t *data;
+	uint32_t len;
+	bool ce; /* The network marked it: congestion experienced. */
+};
+
+typedef void weft_wire_rx_fn(void *arg, const struct weft_wire_rx *rx);
+
+#endif
