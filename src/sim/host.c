@@ -394,6 +394,9 @@ static void read_socket(struct weft_run_host *h)
 		trace_rx(h, f);
 		weft_srd_on_packet(h->srd, &rx, weft_host_clock(h));
 		weft_lossy_frame_free(f);
+		if (h->qp_now)
+			weft_run_qp_gone(h->run, h, h->qp_now - 1u);
+		h->qp_now = 0;
 	}
 	h->socket_len = 0;
 }
@@ -424,6 +427,7 @@ static void trace_tx(struct weft_run_host *h, const struct weft_srd_tx *tx,
 		     const struct weft_lossy_frame *f)
 {
 	const struct weft_srd_payload *p = &tx->payload;
+	struct weft_hello hello;
 	struct weft_trace_rec rec = {
 		.at = h->run->evq.now,
 		.kind = WEFT_TRACE_TX,
@@ -444,7 +448,11 @@ static void trace_tx(struct weft_run_host *h, const struct weft_srd_tx *tx,
 	if (tx->head_len >= WEFT_PROTO_HDR) {
 		rec.addr = weft_get64(tx->head + 16);
 		rec.imm = weft_get32(tx->head + 8); /* Epoch. */
+		rec.head = tx->head[1];
 	}
+	if (rec.op == WEFT_PKT_WELCOME &&
+	    !weft_hello_decode(tx->head + WEFT_PROTO_HDR, tx->head_len - WEFT_PROTO_HDR, &hello))
+		rec.addr = hello.epoch;
 	if (p->kind == WEFT_SRD_PAYLOAD_WR)
 		rec.wr = (uint32_t)p->cookie;
 	if (p->kind == WEFT_SRD_PAYLOAD_TARGET) {

@@ -205,6 +205,9 @@ static void on_recv_place(void *owner, uint64_t recv, uint32_t off, const void *
 	if (r && r->buf && r->wr < h->run->wrs &&
 	    (uint64_t)off + len <= weft_run_plan(h->run, r->wr)->len)
 		memcpy(r->buf + off, data, len);
+	if (r && h->qp[r->qp].doomed && r->wr < h->run->wrs &&
+	    len < weft_run_plan(h->run, r->wr)->len)
+		h->qp_now = (uint8_t)(1 + r->qp);
 }
 
 static void recv_over(struct weft_run_recv *r)

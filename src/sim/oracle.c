@@ -11,6 +11,7 @@
 #include "sim/fault.h"
 #include "sim/oracle_state.h"
 #include "sim/pattern.h"
+#include "srd/proto.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -101,6 +102,7 @@ static void busy_add(struct oracle *o, struct oracle_wr *w)
 	a->open++;
 	b->open++;
 	w->posts = ++a->posts + ++b->posts;
+	o->pair[w->host][w->peer].open++;
 }
 
 static void busy_drop(struct oracle *o, const struct oracle_wr *w)
@@ -111,6 +113,8 @@ static void busy_drop(struct oracle *o, const struct oracle_wr *w)
 	if (oracle_is_silent(o, w->host, w->peer))
 		o->pair[lo][hi].gap_end = o->pair[hi][lo].gap_end = o->now;
 	o->busy[lo][hi]--;
+	if (!--o->pair[w->host][w->peer].open)
+		o->pair[w->host][w->peer].rests++;
 	o->host[lo].open--;
 	o->host[hi].open--;
 }
@@ -348,6 +352,20 @@ static void check_time(struct oracle *o, const struct oracle_wr *w, uint32_t n)
 				 (unsigned long long)((o->now - since) / 1000));
 }
 
+/* The application has the buffers again when its QP is gone, or its engine has begun to close. */
+static void check_end(struct oracle *o, const struct oracle_wr *w, uint32_t n)
+{
+	const struct oracle_qp *qp = oracle_qp_get(o, w->host, w->qpn);
+	const struct oracle_host *h = &o->host[w->host];
+
+	if (qp && qp->gone_at < o->now)
+		oracle_violation(o, WEFT_I3, n, "completed %llu us after its QP was gone",
+				 (unsigned long long)((o->now - qp->gone_at) / 1000));
+	if (h->closing && h->changed_at < o->now)
+		oracle_violation(o, WEFT_I3, n, "completed %llu us after the close began",
+				 (unsigned long long)((o->now - h->changed_at) / 1000));
+}
+
 static void on_complete(struct oracle *o, const struct weft_trace_rec *r)
 {
 	struct oracle_wr *w = oracle_wr_get(o, r->wr);
@@ -366,6 +384,7 @@ static void on_complete(struct oracle *o, const struct weft_trace_rec *r)
 	else
 		check_error(o, w, r->wr, r->status);
 	check_time(o, w, r->wr);
+	check_end(o, w, r->wr);
 	check_latency(o, w, r->wr);
 	if (r->status == WEFT_SRD_ABORT || r->status == WEFT_SRD_UNRESPONSIVE ||
 	    r->status == WEFT_SRD_UNREACHABLE)
@@ -609,6 +628,7 @@ static void measure(struct oracle *o, const struct weft_trace *t)
 			o->keys = WEFT_MAX(o->keys, r->key - ORACLE_KEY_BASE + 1);
 		if (r->kind == WEFT_TRACE_TX) {
 			o->frames = WEFT_MAX(o->frames, r->id + 1);
+			o->offers_max += r->op == WEFT_PKT_WELCOME;
 			data++;
 		}
 	}
@@ -619,7 +639,9 @@ static void measure(struct oracle *o, const struct weft_trace *t)
 	o->wr = zalloc(o->wrs, sizeof(*o->wr));
 	o->recv = zalloc(o->recvs, sizeof(*o->recv));
 	o->key = zalloc(o->keys, sizeof(*o->key));
-	o->frame_type = zalloc(o->frames, sizeof(*o->frame_type));
+	o->frame = zalloc(o->frames, sizeof(*o->frame));
+	o->offer = zalloc(o->offers_max, sizeof(*o->offer));
+	o->newest = zalloc(2 * o->offers_max, sizeof(*o->newest));
 	o->psn = zalloc(o->psn_mask, sizeof(*o->psn));
 	o->by_addr = zalloc(o->by_addr_mask, sizeof(*o->by_addr));
 	for (uint32_t i = 0; i < o->by_addr_mask; i++)
@@ -641,7 +663,9 @@ void weft_oracle_check(const struct weft_trace *trace, struct weft_oracle_report
 	free(o->wr);
 	free(o->recv);
 	free(o->key);
-	free(o->frame_type);
+	free(o->frame);
+	free(o->offer);
+	free(o->newest);
 	free(o->psn);
 	free(o->by_addr);
 	free(o);

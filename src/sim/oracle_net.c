@@ -95,13 +95,113 @@ static void check_dark_path(struct oracle *o, const struct weft_trace_rec *r)
 				 (unsigned long long)((r->at - o->dark.lost_at) / 1000));
 }
 
+/* PSNs of an incarnation begin with the sender's epoch. */
+static bool is_psn_of(uint64_t psn, uint32_t epoch)
+{
+	return psn >= epoch && psn - epoch < (uint64_t)1 << 24;
+}
+
+/* One epoch, one partner: it is offered to one epoch of the peer only. */
+static void on_welcome(struct oracle *o, const struct weft_trace_rec *r)
+{
+	for (uint32_t i = o->offers; i-- > 0;) {
+		const struct oracle_offer *p = &o->offer[i];
+
+		if (p->host != r->host || p->peer != r->peer || p->epoch != r->addr)
+			continue;
+		if (p->partner == r->imm)
+			return;
+		oracle_violation(o, WEFT_I13, WEFT_TRACE_NO_WR,
+				 "host %u offers epoch %x to %x of host %u, and to %x before",
+				 r->host, p->epoch, r->imm, r->peer, p->partner);
+		break;
+	}
+	o->offer[o->offers++] = (struct oracle_offer){
+		.host = r->host, .peer = r->peer, .epoch = (uint32_t)r->addr, .partner = r->imm
+	};
+}
+
+/* Data and probes go out under a pair of epochs that one end has offered to the other. */
+static void check_epochs(struct oracle *o, const struct weft_trace_rec *r)
+{
+	struct oracle_pair *pair = &o->pair[r->host][r->peer];
+
+	if (pair->peer_epoch == r->imm && is_psn_of(r->addr, pair->epoch))
+		return;
+	for (uint32_t i = o->offers; i-- > 0;) {
+		const struct oracle_offer *p = &o->offer[i];
+		bool ours = p->host == r->host && p->peer == r->peer;
+		uint32_t epoch = ours ? p->epoch : p->partner;
+		uint32_t peer_epoch = ours ? p->partner : p->epoch;
+
+		if ((!ours && (p->host != r->peer || p->peer != r->host)) || peer_epoch != r->imm ||
+		    !is_psn_of(r->addr, epoch))
+			continue;
+		pair->epoch = epoch;
+		pair->peer_epoch = peer_epoch;
+		return;
+	}
+	oracle_violation(o, WEFT_I13, r->wr,
+			 "sends PSN %llx under epoch %x of host %u, which was not offered for it",
+			 (unsigned long long)r->addr, r->imm, r->peer);
+}
+
+static struct oracle_newest *newest_of(struct oracle *o, uint8_t host, uint8_t peer, uint32_t epoch)
+{
+	for (uint32_t i = o->newests; i-- > 0;) {
+		struct oracle_newest *n = &o->newest[i];
+
+		if (n->host == host && n->peer == peer && n->epoch == epoch)
+			return n;
+	}
+	return NULL;
+}
+
+/* Copies count like originals: each ACK tells the whole truth of its time. What an engine with nothing
+ * under way makes of one cannot be seen from here. */
+static void on_ack(struct oracle *o, const struct weft_trace_rec *r, const struct oracle_frame *f)
+{
+	const struct oracle_pair *pair = &o->pair[r->host][r->peer];
+	struct oracle_newest *n = newest_of(o, r->host, r->peer, f->epoch);
+
+	if (!n) {
+		if (o->newests == 2 * o->offers_max)
+			return;
+		n = &o->newest[o->newests++];
+		*n = (struct oracle_newest){ .host = r->host, .peer = r->peer, .epoch = f->epoch };
+	}
+	if (f->psn <= n->seq)
+		return;
+	n->seq = f->psn;
+	n->credit = f->head & WEFT_PKT_F_CREDIT;
+	n->rests = pair->open ? pair->rests : UINT32_MAX;
+}
+
+static void check_credit_mode(struct oracle *o, const struct weft_trace_rec *r)
+{
+	const struct oracle_pair *pair = &o->pair[r->host][r->peer];
+	const struct oracle_newest *n = newest_of(o, r->host, r->peer, pair->epoch);
+
+	if (n && pair->open && n->rests == pair->rests && n->credit != (r->flags & 1))
+		oracle_violation(o, WEFT_I7, WEFT_TRACE_NO_WR,
+				 "host %u sends %s credit to host %u, against ACK %llu", r->host,
+				 r->flags & 1 ? "on" : "without", r->peer,
+				 (unsigned long long)n->seq);
+}
+
 static void on_tx(struct oracle *o, const struct weft_trace_rec *r)
 {
 	struct oracle_pair *pair = &o->pair[r->host][r->peer];
 
 	o->report->packets++;
 	if (r->id < o->frames)
-		o->frame_type[r->id] = r->op;
+		o->frame[r->id] = (struct oracle_frame){
+			.psn = r->addr, .epoch = r->imm, .type = r->op, .head = r->head
+		};
+	if (r->op == WEFT_PKT_WELCOME)
+		on_welcome(o, r);
+	if (is_data(r) || r->op == WEFT_PKT_PROBE)
+		check_epochs(o, r);
 	if (!is_handshake(r->op))
 		pair->spoke = true;
 	if ((is_data(r) || r->op == WEFT_PKT_PROBE) && !pair->asked_at)
@@ -111,6 +211,10 @@ static void on_tx(struct oracle *o, const struct weft_trace_rec *r)
 	if (!pair->may_send)
 		oracle_violation(o, WEFT_I13, r->wr, "data to host %u before its first answer",
 				 r->peer);
+	if (r->value && o->param[WEFT_PARAM_CRC_HOSTS] >> r->peer & 1 &&
+	    !(r->head & WEFT_PKT_F_CRC))
+		oracle_violation(o, WEFT_I2, r->wr,
+				 "data without the checksum that host %u demands", r->peer);
 	o->data_frames++;
 	o->data_bytes += r->value;
 	if (r->flags & WEFT_LOSSY_RTX) {
@@ -140,11 +244,14 @@ static void on_rx(struct oracle *o, const struct weft_trace_rec *r)
 {
 	struct oracle_pair *pair = &o->pair[r->host][r->peer];
 	bool original = r->id == r->addr && !(r->flags & WEFT_RX_STRANGER);
-	uint8_t type = r->addr < o->frames ? o->frame_type[r->addr] : 0;
+	struct oracle_frame none = { 0 }, *f = r->addr < o->frames ? &o->frame[r->addr] : &none;
+	uint8_t type = f->type;
 
 	if (r->flags & WEFT_RX_TAMPERED)
 		return;
 	pair->may_send = true;
+	if (type == WEFT_PKT_ACK)
+		on_ack(o, r, f);
 	/* A HELLO or RESET of the peer's own making answers nothing. What belongs to a context does, but
 	 * it may be one that only the peer believes in. */
 	if (is_handshake(type) && type != WEFT_PKT_WELCOME)
@@ -187,6 +294,7 @@ static void on_sample(struct oracle *o, const struct weft_trace_rec *r)
 		oracle_violation(o, WEFT_I7, WEFT_TRACE_NO_WR,
 				 "host %u overdrew the credit of host %u: %d", r->host, r->peer,
 				 (int)r->key);
+	check_credit_mode(o, r);
 }
 
 static void on_goodput(struct oracle *o, const struct weft_trace_rec *r)

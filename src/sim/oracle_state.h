@@ -58,6 +58,30 @@ struct oracle_pair {
 	bool may_send; /* A frame of the peer was seen: data may follow. */
 	bool spoke; /* It has sent more than handshake packets: it has, or had, a context. */
 	bool lost; /* The context failed before in this incarnation of the host. */
+	uint32_t epoch, peer_epoch; /* Of the incarnation that it sends under. */
+	uint32_t open; /* Requests from the host to the peer. */
+	uint32_t rests; /* How often there were none any more. */
+};
+
+/* What an answer to a HELLO offered: `host` would be `epoch` for whoever is `partner` at the peer. */
+struct oracle_offer {
+	uint32_t epoch, partner;
+	uint8_t host, peer;
+};
+
+/* The newest ACK that came to `host` under one of its epochs. */
+struct oracle_newest {
+	uint64_t seq;
+	uint32_t epoch;
+	uint32_t rests; /* Of the pair when it came; UINT32_MAX when nothing was under way. */
+	uint8_t host, peer;
+	bool credit;
+};
+
+struct oracle_frame {
+	uint64_t psn;
+	uint32_t epoch;
+	uint8_t type, head;
 };
 
 struct oracle_key {
@@ -110,8 +134,12 @@ struct oracle {
 	uint64_t recvs;
 	struct oracle_key *key; /* owns; by number less ORACLE_KEY_BASE */
 	uint32_t keys;
-	uint8_t *frame_type; /* owns; packet type by frame number */
+	struct oracle_frame *frame; /* owns; by number */
 	uint64_t frames;
+	struct oracle_offer *offer; /* owns */
+	uint32_t offers, offers_max;
+	struct oracle_newest *newest; /* owns */
+	uint32_t newests;
 	struct oracle_psn *psn; /* owns; hash */
 	uint32_t psn_mask;
 

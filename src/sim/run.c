@@ -193,7 +193,7 @@ static void qp_error(struct weft_run *run, struct weft_run_host *h, uint32_t qp,
 						     .value = on });
 }
 
-static void qp_gone(struct weft_run *run, struct weft_run_host *h, uint32_t qp)
+void weft_run_qp_gone(struct weft_run *run, struct weft_run_host *h, uint32_t qp)
 {
 	if (!h->up || h->closing || h->qp[qp].gone)
 		return;
@@ -261,7 +261,10 @@ static void act_on_host(struct weft_run *run, const struct weft_sim_action *a)
 		qp_error(run, h, a->path, a->value);
 		return;
 	case WEFT_ACT_QP_GONE:
-		qp_gone(run, h, a->path);
+		if (a->value == 1)
+			weft_run_qp_gone(run, h, a->path);
+		else
+			h->qp[a->path].doomed = true;
 		return;
 	case WEFT_ACT_DEREG:
 		dereg(run, h, a->path);
@@ -321,8 +324,10 @@ static void heal_host(struct weft_run *run, struct weft_run_host *h)
 	h->short_gso_ppm = 0;
 	h->doomed = false;
 	h->restart_span = 0;
-	for (uint32_t i = 0; i < run->s->qps; i++)
+	for (uint32_t i = 0; i < run->s->qps; i++) {
 		qp_error(run, h, i, false);
+		h->qp[i].doomed = false;
+	}
 	h->recvs_on = true;
 	if (!h->up && !h->closing)
 		weft_host_up(h);
@@ -584,9 +589,12 @@ static void trace_params(struct weft_run *run)
 	const struct weft_scenario *s = run->s;
 	const struct weft_srd_cfg *cfg = engine_cfg(run);
 	uint32_t payload = 0;
+	uint64_t crc = 0;
 
-	for (uint32_t i = 0; i < s->hosts; i++)
+	for (uint32_t i = 0; i < s->hosts; i++) {
 		payload = WEFT_MAX(payload, s->host[i].srd.payload_max);
+		crc |= (uint64_t)s->host[i].srd.payload_crc << i;
+	}
 	param(run, WEFT_PARAM_SEED, s->seed);
 	param(run, WEFT_PARAM_HOSTS, s->hosts);
 	param(run, WEFT_PARAM_PATHS, s->net.paths);
@@ -609,6 +617,7 @@ static void trace_params(struct weft_run *run)
 	param(run, WEFT_PARAM_PAYLOAD_MAX, payload);
 	/* An engine may take losses for a smaller MTU at any time. */
 	param(run, WEFT_PARAM_PAYLOAD_MIN, WEFT_SRD_PAYLOAD_MIN);
+	param(run, WEFT_PARAM_CRC_HOSTS, crc);
 	param(run, WEFT_PARAM_MTU, s->mtu);
 }
 

@@ -45,6 +45,7 @@ struct weft_run_recv {
 struct weft_run_qp {
 	uint16_t qpn;
 	bool gone, error, refill_pending;
+	bool doomed; /* Goes away when a message for it has come in part. */
 	uint32_t posted; /* Receives in the ring. */
 	uint32_t head;
 	uint64_t ring[WEFT_RUN_RING];
@@ -73,6 +74,7 @@ struct weft_run_host {
 	weft_ns poll;
 	uint32_t socket_frames, short_gso_ppm;
 	bool doomed, crash_now;
+	uint8_t qp_now; /* 1 + the QP that goes away before the next frame; 0: none. */
 	weft_ns restart_span; /* After a close or a doom; NEVER: none. */
 	struct weft_run_qp qp[WEFT_SIM_QPS];
 	struct weft_run_mr mr[WEFT_SIM_MRS];
@@ -155,6 +157,7 @@ void weft_run_stuck(struct weft_run *run, uint8_t host, uint32_t how);
 void weft_run_extend(struct weft_run *run);
 void weft_run_completed(struct weft_run *run, uint32_t wr);
 void weft_run_delivered(struct weft_run *run, uint32_t wr);
+void weft_run_qp_gone(struct weft_run *run, struct weft_run_host *h, uint32_t qp);
 void weft_run_crash(struct weft_run *run, struct weft_run_host *h, weft_ns span, uint32_t fault);
 void weft_run_lost(struct weft_run *run, const struct weft_lossy_frame *f, uint32_t fault);
 

@@ -299,9 +299,14 @@ static void make_faults(struct weft_scenario *s, const bool *only)
 	}
 }
 
-/* Payload checksums are what finds a changed payload: without them the fault would be no fair one. */
+/* Each end may demand checksums by itself, and some do. They are what finds a changed payload: without
+ * them that fault would be no fair one. */
 static void demand_checksums(struct weft_scenario *s)
 {
+	bool own = weft_prng_below(&s->late_prng, 4) == 0;
+
+	for (uint32_t i = 0; own && i < s->hosts; i++)
+		s->host[i].srd.payload_crc = weft_prng_below(&s->late_prng, 2);
 	for (uint32_t i = 0; s->on[WEFT_LOSSY_CORRUPT_PAYLOAD] && i < s->hosts; i++)
 		s->host[i].srd.payload_crc = true;
 }
@@ -310,6 +315,7 @@ void weft_scenario_make(struct weft_scenario *s, uint64_t seed, bool liveness, c
 {
 	*s = (struct weft_scenario){ .seed = seed, .liveness = liveness, .mtu = UINT32_MAX };
 	weft_prng_init(&s->prng, seed * 2 + liveness);
+	weft_prng_init(&s->late_prng, ~(seed * 2 + liveness));
 	s->flavour = pick_flavour(s, only);
 	s->hosts = (uint8_t)PICK(s, 2, 2, 3, 4, 4, 6, 8, 16);
 	if (s->flavour == WEFT_FLAVOUR_ISOLATE || s->flavour == WEFT_FLAVOUR_FAIR)

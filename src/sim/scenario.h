@@ -103,6 +103,7 @@ struct weft_scenario {
 	bool varied; /* The engines are not set as they should be. */
 	uint32_t scale; /* How much traffic, in units of a small run. */
 	struct weft_prng prng;
+	struct weft_prng late_prng; /* For what was added when the seeds already meant something. */
 	uint8_t hosts, qps;
 	struct weft_lossy_cfg net;
 	struct weft_sim_host_cfg host[WEFT_SIM_HOSTS];

@@ -379,6 +379,9 @@ static void apply_qp(struct weft_scenario *s, uint32_t fault)
 
 		a.host = any_host(s);
 		a.path = (uint16_t)below(s, s->qps);
+		/* At once, or as soon as a message for it has come in part. */
+		if (fault == WEFT_FAULT_QP_GONE)
+			a.value = 1 + weft_prng_below(&s->late_prng, 2);
 		act(s, a);
 		if (fault == WEFT_FAULT_QP_GONE)
 			continue;

@@ -118,6 +118,7 @@ static const char *param_name(uint32_t param)
 		[WEFT_PARAM_SCARCE] = "scarce",
 		[WEFT_PARAM_PAYLOAD_MAX] = "payload_max",
 		[WEFT_PARAM_PAYLOAD_MIN] = "payload_min",
+		[WEFT_PARAM_CRC_HOSTS] = "crc_hosts",
 		[WEFT_PARAM_MTU] = "mtu",
 	};
 

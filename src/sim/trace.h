@@ -54,9 +54,9 @@ enum weft_trace_kind {
 	WEFT_TRACE_READ_CHECK,
 	/* wr, off, value: bytes, hash, status. */
 	WEFT_TRACE_READ_PLACE,
-	/* A frame leaves. id: its number, peer, path, len, flags: its class, op: packet type, addr: PSN,
-	 * imm: epoch, hash: of the head, value: payload bytes. status 1: they are those of wr at off;
-	 * status 2: those of the region key at off. */
+	/* A frame leaves. id: its number, peer, path, len, flags: its class, op: packet type, head: the flags
+	 * of its head, addr: PSN, or the epoch that a WELCOME offers, imm: epoch, hash: of the head, value:
+	 * payload bytes. status 1: they are those of wr at off; status 2: those of the region key at off. */
 	WEFT_TRACE_TX,
 	/* id, host: from, peer: to, path, len, flags: class, imm: fault. */
 	WEFT_TRACE_LOST,
@@ -102,6 +102,7 @@ enum weft_trace_param {
 	WEFT_PARAM_SCARCE, /* 1: few messages at a time can be partly received; one that waits holds up others. */
 	WEFT_PARAM_PAYLOAD_MAX,
 	WEFT_PARAM_PAYLOAD_MIN, /* Messages of up to this length are one packet, come what may. */
+	WEFT_PARAM_CRC_HOSTS, /* Bit per host: demands payload checksums. */
 	WEFT_PARAM_MTU, /* Smallest frame size at which frames vanish. */
 	WEFT_PARAM_COUNT,
 };
@@ -147,7 +148,8 @@ struct weft_trace_rec {
 	uint32_t wr, len, off, key, imm, value;
 	uint16_t qpn, peer_qpn, path, flags;
 	uint8_t kind, host, peer, op, status;
-	uint8_t zero[3]; /* Makes the padding visible, because records are hashed as bytes. */
+	uint8_t head;
+	uint8_t zero[2]; /* Makes the padding visible, because records are hashed as bytes. */
 };
 
 struct weft_trace {
