@@ -38,22 +38,28 @@ static uint32_t cwnd_min(const struct weft_srd *srd)
 	return srd->cfg.payload_max + WEFT_SRD_DATA_HEAD;
 }
 
+static void zero_round(struct weft_srd *srd, struct weft_active *act)
+{
+	act->cc.round_peak = 0;
+	act->cc.round_at = srd->now;
+	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;
+	act->cc.round_seen = act->cc.round_above = 0;
+}
+
 void weft_cc_reset(struct weft_srd *srd, struct weft_active *act, uint32_t srtt_ns)
 {
 	uint32_t init = srd->cfg.cwnd_init ? srd->cfg.cwnd_init : bdp_share(srd, INIT_PERCENT);
 
 	act->cc.srtt = srtt_ns ? srtt_ns : srd->cfg.rtt_hint;
 	act->cc.rttvar = act->cc.srtt / 2;
-	act->cc.peak_rtt = act->cc.round_peak = 0;
+	act->cc.peak_rtt = 0;
 	act->cc.base_rtt = srd->cfg.rtt_hint;
 	act->cc.base_next = WEFT_NS_NEVER;
 	act->cc.base_at = srd->now;
 	act->cc.base_known = false;
 	act->cc.cwnd = WEFT_MAX(WEFT_MIN(init, cwnd_max(srd)), cwnd_min(srd));
 	act->cc.avg_delay = 0;
-	act->cc.round_at = srd->now;
-	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;
-	act->cc.round_seen = act->cc.round_above = 0;
+	zero_round(srd, act);
 	act->cc.credit_mode = false;
 	act->cc.credit_used = 0;
 }
@@ -139,10 +145,7 @@ static void begin_round(struct weft_srd *srd, struct weft_active *act)
 		weft_path_at(srd, act, (uint16_t)ev)->flags &=
 			(uint8_t) ~(WEFT_PATH_ROUND | WEFT_PATH_ABOVE);
 	act->cc.peak_rtt = WEFT_MAX(act->cc.round_peak, act->cc.peak_rtt / 2);
-	act->cc.round_peak = 0;
-	act->cc.round_at = srd->now;
-	act->cc.round_acked = act->cc.round_sent = act->cc.round_lost = 0;
-	act->cc.round_seen = act->cc.round_above = 0;
+	zero_round(srd, act);
 }
 
 void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct weft_path *path,

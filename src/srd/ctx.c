@@ -43,7 +43,7 @@ static void unhash(struct weft_srd *srd, struct weft_ctx *ctx)
  * for ever. (While a context is open, hs_at is the time of its last rest.) */
 static uint32_t evict(struct weft_srd *srd)
 {
-	uint32_t now = (uint32_t)(srd->now >> 10), best = WEFT_NIL, best_age = 0;
+	uint32_t now = weft_coarse_ts(srd->now), best = WEFT_NIL, best_age = 0;
 
 	for (uint32_t n = 0; n < srd->ctx_len; n++) {
 		uint32_t i = srd->ctx_hand++ % srd->ctx_len;
@@ -105,7 +105,7 @@ static void deactivate(struct weft_srd *srd, struct weft_ctx *ctx)
 	ctx->srtt_ns = (uint32_t)WEFT_MIN(act->cc.srtt, UINT32_MAX);
 	ctx->payload = ctx->agreed; /* The way may be wide again. */
 	if (ctx->state == WEFT_CTX_OPEN)
-		ctx->hs_at = (uint32_t)(srd->now >> 10);
+		ctx->hs_at = weft_coarse_ts(srd->now);
 	ctx->credit_used =
 		(uint16_t)((act->cc.credit_used + WEFT_PROTO_QUANTUM - 1) / WEFT_PROTO_QUANTUM);
 	act->ctx = WEFT_NIL;
@@ -230,7 +230,7 @@ static weft_ns misc_deadline(const struct weft_srd *srd, const struct weft_ctx *
 
 static weft_ns hs_deadline(const struct weft_srd *srd, const struct weft_ctx *ctx)
 {
-	int32_t left = (int32_t)(ctx->hs_at - (uint32_t)(srd->now >> 10));
+	int32_t left = (int32_t)(ctx->hs_at - weft_coarse_ts(srd->now));
 
 	if (ctx->state != WEFT_CTX_HELLO && ctx->state != WEFT_CTX_FIN)
 		return WEFT_NS_NEVER;

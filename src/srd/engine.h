@@ -518,6 +518,12 @@ static inline uint32_t weft_ts(weft_ns now)
 	return (uint32_t)(now >> 4);
 }
 
+/* The same in units of 1024 ns, which wrap after more than an hour: for what happens seldom. */
+static inline uint32_t weft_coarse_ts(weft_ns now)
+{
+	return (uint32_t)(now >> 10);
+}
+
 /* Of two of our own past time stamps: is a the later one? By age, so that one from long ago is not taken
  * for one from the future. */
 static inline bool weft_ts_is_younger(weft_ns now, uint32_t a, uint32_t b)

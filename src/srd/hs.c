@@ -39,7 +39,7 @@ static void schedule(struct weft_srd *srd, struct weft_ctx *ctx)
 	/* A quarter of chance, so that two ends that failed together do not try again together. */
 	wait += weft_prng_below(&srd->prng, (uint32_t)(wait / 4) + 1);
 
-	ctx->hs_at = (uint32_t)((srd->now + wait) >> 10) + 1;
+	ctx->hs_at = weft_coarse_ts(srd->now + wait) + 1;
 	if (ctx->hs_tries < UINT8_MAX)
 		ctx->hs_tries++;
 }
@@ -68,7 +68,7 @@ void weft_hs_begin(struct weft_srd *srd, struct weft_ctx *ctx)
 static void hasten(struct weft_srd *srd, struct weft_ctx *ctx)
 {
 	struct weft_active *act = weft_ctx_active(srd, ctx);
-	uint32_t soon = (uint32_t)((srd->now + first_interval(srd)) >> 10) + 1;
+	uint32_t soon = weft_coarse_ts(srd->now + first_interval(srd)) + 1;
 
 	if ((int32_t)(ctx->hs_at - soon) > 0)
 		ctx->hs_at = soon;
@@ -108,7 +108,7 @@ static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch,
 	/* The first PSN of a direction is the sender's epoch: random, and nothing more to exchange. */
 	ctx->tx_next = epoch;
 	ctx->rx_cum = peer_epoch;
-	ctx->hs_at = (uint32_t)(srd->now >> 10);
+	ctx->hs_at = weft_coarse_ts(srd->now);
 	srd->stats.contexts_opened++;
 	act = weft_ctx_active(srd, ctx);
 	if (act) {
@@ -140,7 +140,7 @@ struct weft_ctx *weft_hs_match(struct weft_srd *srd, const struct weft_hdr *hdr)
  * replace it at once. Its sender, if it is alive, repeats it. */
 static bool is_answer_young(const struct weft_srd *srd, const struct weft_ctx *ctx)
 {
-	uint32_t age = (uint32_t)(srd->now >> 10) - ctx->pend_at;
+	uint32_t age = weft_coarse_ts(srd->now) - ctx->pend_at;
 
 	return ctx->pend_epoch && age < (4 * first_interval(srd)) >> 10;
 }
@@ -194,7 +194,7 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 		ctx->pend_epoch =
 			ctx->state == WEFT_CTX_HELLO ? ctx->epoch : weft_hs_fresh_epoch(srd);
 		ctx->pend_peer_epoch = hello.epoch;
-		ctx->pend_at = (uint32_t)(srd->now >> 10);
+		ctx->pend_at = weft_coarse_ts(srd->now);
 	}
 	ctx->pend_peer_ctx = hdr->src_ctx;
 	ctx->pend_payload = hello.payload_max;

@@ -221,7 +221,7 @@ void weft_path_take_out(struct weft_srd *srd, struct weft_active *act, uint16_t 
 	path->flags |= WEFT_PATH_OUT;
 	path->flags &= (uint8_t)~WEFT_PATH_GOOD;
 	/* Long ago, so that its first probe is due. */
-	path->probe_ts = (uint32_t)(srd->now >> 10) - (1u << 24);
+	path->probe_ts = weft_coarse_ts(srd->now) - (1u << 24);
 	act->lb.out++;
 	act->at.probe = srd->now;
 	srd->stats.path_out++;
@@ -245,7 +245,7 @@ static uint32_t probe_interval(const struct weft_srd *srd, const struct weft_act
 
 bool weft_path_next_probe(struct weft_srd *srd, struct weft_active *act, uint16_t *ev_out)
 {
-	uint32_t now = (uint32_t)(srd->now >> 10), wait = probe_interval(srd, act),
+	uint32_t now = weft_coarse_ts(srd->now), wait = probe_interval(srd, act),
 		 soonest = UINT32_MAX;
 
 	if (act->at.probe > srd->now)

@@ -604,7 +604,7 @@ void weft_srd_close(struct weft_srd *srd, weft_ns now)
 		ctx->peer_epoch = peer_epoch;
 		ctx->peer_ctx = peer_ctx;
 		ctx->hs_tries = 0;
-		ctx->hs_at = (uint32_t)(now >> 10);
+		ctx->hs_at = weft_coarse_ts(now);
 		weft_ctx_arm(srd, ctx);
 	}
 }

@@ -236,7 +236,8 @@ struct weft_srd_wr {
 };
 
 /* Accept a work request. 0: complete() will be called for it exactly once. -EAGAIN: msgs_max are
- * outstanding, or traffic with too many other peers is under way, or the engine is closing. -EMSGSIZE: too long. -EINVAL: no such peer or operation. */
+ * outstanding, or traffic with too many other peers is under way, or the engine is closing. -EMSGSIZE: too
+ * long. -EINVAL: no such peer or operation. */
 int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns now);
 
 /* One frame from the wire. */
