@@ -20,10 +20,13 @@
 #define BASE_R 0x90000u
 #define DEAD   WEFT_MS(100)
 
+/* Epoch of each host; both are below all PSNs here. */
+#define EPOCH(host) ((host) ? 77u : 1000u)
+
 static struct weft_trace trace;
 static struct weft_oracle_report report;
 static weft_ns now;
-static uint64_t frames, recvs;
+static uint64_t frames, recvs, acks;
 
 #define ADD(...) add((struct weft_trace_rec){ __VA_ARGS__ })
 
@@ -43,16 +46,29 @@ static void mark(enum weft_trace_mark what)
 	ADD(.kind = WEFT_TRACE_MARK, .imm = what);
 }
 
-/* A frame that arrives 5 us later. Returns its number. */
-static uint64_t frame(uint8_t from, uint8_t to, uint8_t type)
+/* A frame without data that leaves, and may get lost. Returns its number. */
+static uint64_t leave(uint8_t from, uint8_t type, uint8_t head, uint64_t number)
 {
 	uint64_t id = ++frames;
 
-	ADD(.kind = WEFT_TRACE_TX, .host = from, .peer = to, .id = id, .op = type, .len = 80,
-	    .flags = type == WEFT_PKT_DATA ? 0 : WEFT_LOSSY_CONTROL, .wr = WEFT_TRACE_NO_WR);
-	now += WEFT_US(5);
-	ADD(.kind = WEFT_TRACE_RX, .host = to, .peer = from, .id = id, .addr = id, .len = 80);
+	ADD(.kind = WEFT_TRACE_TX, .host = from, .peer = !from, .id = id, .op = type, .len = 80,
+	    .head = head, .addr = number, .imm = type == WEFT_PKT_HELLO ? 0 : EPOCH(!from),
+	    .flags = WEFT_LOSSY_CONTROL, .wr = WEFT_TRACE_NO_WR);
 	return id;
+}
+
+static void arrive(uint8_t from, uint64_t id)
+{
+	ADD(.kind = WEFT_TRACE_RX, .host = !from, .peer = from, .id = id, .addr = id, .len = 80);
+}
+
+/* One that arrives 5 us later. */
+static void frame(uint8_t from, uint8_t type)
+{
+	uint64_t id = leave(from, type, 0, type == WEFT_PKT_ACK ? ++acks : EPOCH(from));
+
+	now += WEFT_US(5);
+	arrive(from, id);
 }
 
 static void data_on(uint8_t from, uint32_t wr, uint64_t psn, uint16_t path, bool rtx)
@@ -60,8 +76,8 @@ static void data_on(uint8_t from, uint32_t wr, uint64_t psn, uint16_t path, bool
 	uint64_t id = ++frames;
 
 	ADD(.kind = WEFT_TRACE_TX, .host = from, .peer = !from, .id = id, .op = WEFT_PKT_DATA,
-	    .len = 180, .flags = rtx ? WEFT_LOSSY_RTX : 0, .addr = psn, .imm = 77, .wr = wr,
-	    .value = 100, .status = 1, .path = path);
+	    .len = 180, .flags = rtx ? WEFT_LOSSY_RTX : 0, .addr = psn, .imm = EPOCH(!from),
+	    .wr = wr, .value = 100, .status = 1, .path = path);
 	now += WEFT_US(5);
 	ADD(.kind = WEFT_TRACE_RX, .host = !from, .peer = from, .id = id, .addr = id, .len = 180);
 }
@@ -82,7 +98,7 @@ static void begin(void)
 	weft_trace_fini(&trace);
 	weft_trace_init(&trace, NULL);
 	now = WEFT_US(1);
-	frames = recvs = 0;
+	frames = recvs = acks = 0;
 	param(WEFT_PARAM_PATHS, 16);
 	param(WEFT_PARAM_DEAD_AFTER, DEAD);
 	param(WEFT_PARAM_RTT, WEFT_US(10));
@@ -97,8 +113,8 @@ static void begin(void)
 	    .flags = WEFT_ACCESS_WRITE);
 	ADD(.kind = WEFT_TRACE_MR_REG, .host = 1, .key = KEY_R, .addr = BASE_R, .len = 4096,
 	    .flags = WEFT_ACCESS_READ);
-	frame(0, 1, WEFT_PKT_HELLO);
-	frame(1, 0, WEFT_PKT_WELCOME);
+	frame(0, WEFT_PKT_HELLO);
+	frame(1, WEFT_PKT_WELCOME);
 }
 
 static void post_as(uint32_t wr, uint8_t op, uint32_t retry, uint16_t flags)
@@ -146,7 +162,7 @@ static void deliver(uint32_t wr)
 	claim(wr, WEFT_SRD_OK);
 	place(wr, 0, 100);
 	done(wr, pattern(wr, 0, 100));
-	frame(1, 0, WEFT_PKT_ACK);
+	frame(1, WEFT_PKT_ACK);
 }
 
 static void complete_with(uint32_t wr, uint8_t status, uint64_t hash)
@@ -383,6 +399,28 @@ static void weft_oracle__close_completes_all(void **state)
 	bad(WEFT_I3);
 }
 
+/* Owners have their buffers back at once. */
+static void weft_oracle__flushed_late(void **state)
+{
+	(void)state;
+	for (uint32_t late = 0; late < 2; late++) {
+		for (uint32_t closes = 0; closes < 2; closes++) {
+			begin();
+			post(0, WEFT_SRD_SEND);
+			ADD(.kind = closes ? WEFT_TRACE_CLOSE_BEGIN : WEFT_TRACE_QP_GONE, .host = 0,
+			    .qpn = QPN_0);
+			now += late;
+			complete(0, WEFT_SRD_FLUSHED);
+			if (closes)
+				ADD(.kind = WEFT_TRACE_CLOSE_END, .host = 0);
+			if (late)
+				bad(WEFT_I3);
+			else
+				good();
+		}
+	}
+}
+
 /* Each status in a run in which nothing happened that could lead to it. */
 static void weft_oracle__errors_without_cause(void **state)
 {
@@ -458,8 +496,8 @@ static void weft_oracle__dead_peer_answered_meanwhile(void **state)
 	(void)state;
 	post(0, WEFT_SRD_SEND);
 	now += DEAD / 2;
-	frame(0, 1, WEFT_PKT_PROBE);
-	frame(1, 0, WEFT_PKT_ACK);
+	frame(0, WEFT_PKT_PROBE);
+	frame(1, WEFT_PKT_ACK);
 	now += DEAD / 2;
 	complete(0, WEFT_SRD_UNRESPONSIVE);
 	bad(WEFT_I4);
@@ -486,6 +524,29 @@ static void weft_oracle__abort_though_context_is_new(void **state)
 	post(1, WEFT_SRD_SEND);
 	complete(1, WEFT_SRD_ABORT);
 	bad(WEFT_I4);
+}
+
+/* The peer has no word that its last answer to a READ came, and gives up. */
+static void weft_oracle__abort_by_peer_unheard(void **state)
+{
+	(void)state;
+	for (uint32_t heard = 0; heard < 2; heard++) {
+		begin();
+		post(0, WEFT_SRD_READ);
+		frame(1, WEFT_PKT_PROBE);
+		read_piece(0, 0, 100);
+		complete_with(0, WEFT_SRD_OK, read_hash(0, 0, 100));
+		if (heard)
+			frame(0, WEFT_PKT_ACK);
+		now += DEAD;
+		post(1, WEFT_SRD_SEND);
+		data(0, 1);
+		complete(1, WEFT_SRD_ABORT);
+		if (heard)
+			bad(WEFT_I4);
+		else
+			good();
+	}
 }
 
 static void weft_oracle__bad_key_accepted(void **state)
@@ -610,6 +671,34 @@ static void weft_oracle__credit_overdrawn(void **state)
 	ADD(.kind = WEFT_TRACE_SAMPLE, .host = 0, .peer = 1, .len = 10000, .off = 4176, .flags = 1,
 	    .key = (uint32_t)-5000);
 	bad(WEFT_I7);
+}
+
+/* The newest ACK decides, not the one that came last; and not one that found nothing under way. */
+static void weft_oracle__credit_against_newest_ack(void **state)
+{
+	(void)state;
+	for (uint32_t row = 0; row < 6; row++) {
+		uint64_t older, newer;
+
+		begin();
+		if (row < 4)
+			post(0, WEFT_SRD_SEND);
+		frame(0, WEFT_PKT_PROBE);
+		older = leave(1, WEFT_PKT_ACK, row & 1 ? WEFT_PKT_F_CREDIT : 0, 1);
+		newer = leave(1, WEFT_PKT_ACK, row & 1 ? 0 : WEFT_PKT_F_CREDIT, 2);
+		arrive(1, newer);
+		arrive(1, older);
+		if (row >= 4)
+			post(0, WEFT_SRD_SEND);
+		ADD(.kind = WEFT_TRACE_SAMPLE, .host = 0, .peer = 1, .len = 10000,
+		    .flags = (row & 2) != 0);
+		deliver(0);
+		complete(0, WEFT_SRD_OK);
+		if (row == 0 || row == 3)
+			bad(WEFT_I7);
+		else
+			good();
+	}
 }
 
 static void weft_oracle__storm(void **state)
@@ -760,6 +849,41 @@ static void weft_oracle__data_before_handshake(void **state)
 	bad(WEFT_I13);
 }
 
+static void weft_oracle__epoch_offered_twice(void **state)
+{
+	(void)state;
+	frame(1, WEFT_PKT_WELCOME);
+	good();
+	begin();
+	ADD(.kind = WEFT_TRACE_TX, .host = 1, .peer = 0, .id = ++frames, .op = WEFT_PKT_WELCOME,
+	    .addr = EPOCH(1), .imm = EPOCH(0) + 1, .flags = WEFT_LOSSY_CONTROL);
+	bad(WEFT_I13);
+}
+
+static void weft_oracle__epoch_of_another_offer(void **state)
+{
+	(void)state;
+	ADD(.kind = WEFT_TRACE_HOST_DOWN, .host = 0);
+	host_up(0, 2);
+	/* The old WELCOME was for another epoch than the one with which these PSNs begin. */
+	arrive(1, frames);
+	post(0, WEFT_SRD_SEND);
+	data_on(0, 0, EPOCH(0) + ((uint64_t)1 << 30), 3, false);
+	bad(WEFT_I13);
+}
+
+static void weft_oracle__checksum_missing(void **state)
+{
+	(void)state;
+	param(WEFT_PARAM_CRC_HOSTS, 1);
+	send_ok(0);
+	good();
+	begin();
+	param(WEFT_PARAM_CRC_HOSTS, 2);
+	send_ok(0);
+	bad(WEFT_I2);
+}
+
 static void weft_oracle__hang(void **state)
 {
 	(void)state;
@@ -823,6 +947,7 @@ int main(void)
 		CASE(weft_oracle__completed_twice),
 		CASE(weft_oracle__completed_late),
 		CASE(weft_oracle__close_completes_all),
+		CASE(weft_oracle__flushed_late),
 		CASE(weft_oracle__errors_without_cause),
 		CASE(weft_oracle__rnr_after_all_tries),
 		CASE(weft_oracle__rnr_given_up_early),
@@ -832,6 +957,7 @@ int main(void)
 		CASE(weft_oracle__dead_peer_answered_meanwhile),
 		CASE(weft_oracle__abort_by_restart),
 		CASE(weft_oracle__abort_though_context_is_new),
+		CASE(weft_oracle__abort_by_peer_unheard),
 		CASE(weft_oracle__bad_key_accepted),
 		CASE(weft_oracle__refused_and_delivered),
 		CASE(weft_oracle__write_out_of_range),
@@ -845,6 +971,7 @@ int main(void)
 		CASE(weft_oracle__clean_pair_fails),
 		CASE(weft_oracle__window),
 		CASE(weft_oracle__credit_overdrawn),
+		CASE(weft_oracle__credit_against_newest_ack),
 		CASE(weft_oracle__storm),
 		CASE(weft_oracle__spurious),
 		CASE(weft_oracle__same_path_again),
@@ -857,6 +984,9 @@ int main(void)
 		CASE(weft_oracle__psn_used_twice),
 		CASE(weft_oracle__psn_with_other_bytes),
 		CASE(weft_oracle__data_before_handshake),
+		CASE(weft_oracle__epoch_offered_twice),
+		CASE(weft_oracle__epoch_of_another_offer),
+		CASE(weft_oracle__checksum_missing),
 		CASE(weft_oracle__hang),
 		CASE(weft_trace__hash_sees_every_field),
 		CASE(weft_sim_fill__hash_of_any_slice),
