@@ -742,6 +742,13 @@ void pair_settle(struct pair *p)
 		fail_msg("work requests are not done after a minute");
 }
 
+void pair_settle_ok(struct pair *p)
+{
+	pair_settle(p);
+	for (unsigned int i = 0; i < p->ends; i++)
+		assert_int_equal(p->end[i].failed, 0);
+}
+
 /* Work requests */
 
 static void fill_wr(struct pair *p, unsigned int id, struct weft_srd_wr *wr)
@@ -919,4 +926,18 @@ void pair_warm_up(struct pair *p)
 		     (struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 1, .peer = PAIR_A });
 	pair_settle(p);
 	pair_run(p, WEFT_US(200));
+}
+
+struct pair *pair_open_warm(pair_tune *tune)
+{
+	struct pair *p = pair_open(2, tune);
+
+	pair_warm_up(p);
+	return p;
+}
+
+void pair_close_idle(struct pair *p)
+{
+	pair_expect_idle(p);
+	pair_close(p);
 }

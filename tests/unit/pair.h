@@ -138,7 +138,11 @@ typedef void pair_tune(struct weft_srd_cfg *cfg, unsigned int id);
 
 struct pair *pair_open_at(unsigned int ends, pair_tune *tune, weft_ns start);
 struct pair *pair_open(unsigned int ends, pair_tune *tune);
+/* Two ends, in the middle of a conversation (pair_warm_up()). */
+struct pair *pair_open_warm(pair_tune *tune);
 void pair_close(struct pair *p);
+/* The same, when both ends have come to rest (pair_expect_idle()). */
+void pair_close_idle(struct pair *p);
 
 /* The process of this end dies and comes back: a new engine with the same address. */
 void pair_restart(struct pair *p, unsigned int id);
@@ -157,6 +161,8 @@ uint64_t pair_post_wr(struct pair *p, unsigned int id, struct weft_srd_wr wr);
 void pair_run_to(struct pair *p, weft_ns until);
 void pair_run(struct pair *p, weft_ns time);
 void pair_settle(struct pair *p);
+/* The same, and no work request of any end has failed. */
+void pair_settle_ok(struct pair *p);
 /* Take what the engines have to say, without moving time. */
 void pair_drain(struct pair *p);
 

@@ -421,10 +421,8 @@ static void weft_ack_on_packet__beyond_the_window(void **state)
 	}
 	assert_int_equal(pair_stats(p, PAIR_A)->rx_drops[WEFT_SRD_DROP_BOUNDS], 3);
 	pair_heal(p);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_settle_ok(p);
+	pair_close_idle(p);
 }
 
 /* Echoes count once for each ACK number; those far behind the newest not at all. */
@@ -507,8 +505,7 @@ static void weft_ack_on_packet__senseless_echoes(void **state)
 	give_ack(p, 1001, &ack);
 	assert_in_range(pair_info(p, PAIR_A, PAIR_B).srtt, 1, WEFT_MS(1));
 	pair_heal(p);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	pair_close(p);
 }
 
@@ -545,11 +542,9 @@ static void weft_ack__mangled(void **state)
 			p->end[PAIR_B].recvs = weft_prng_below(&rnd, 2);
 		}
 		p->end[PAIR_B].recvs = UINT32_MAX;
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed, 0);
+		pair_settle_ok(p);
 		assert_int_equal(p->end[PAIR_B].recv_done, 36);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -577,19 +572,17 @@ static void weft_ack__replayed_backwards(void **state)
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_A].failed, 1);
 	assert_int_equal(p->end[PAIR_B].recv_done, 17);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A sender that has taken note of refusals and has nothing more to send says so with an ACK, and it does
  * not start an exchange of ACKs without end. */
 static void weft_ack__last_refusal_is_noted(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint32_t n;
 
 	(void)state;
-	pair_warm_up(p);
 	n = p->logged;
 	p->end[PAIR_B].bad_qpn = 2;
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
@@ -599,17 +592,15 @@ static void weft_ack__last_refusal_is_noted(void **state)
 	assert_int_equal(p->logged, n + 3);
 	pair_run(p, WEFT_MS(50));
 	assert_int_equal(p->logged, n + 3);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* The same when that ACK is lost: the receiver asks in the end, since it cannot rest with refusals. */
 static void weft_ack__last_note_is_lost(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 
 	(void)state;
-	pair_warm_up(p);
 	p->end[PAIR_B].bad_qpn = 2;
 	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
 					 .types = PAIR_T(ACK),
@@ -627,12 +618,11 @@ static void weft_ack__last_note_is_lost(void **state)
  * trips of as long as the rest. */
 static void weft_ack_on_packet__echoes_once_over_a_rest(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	struct weft_srd_peer_info before, after;
 	uint32_t n;
 
 	(void)state;
-	pair_warm_up(p);
 	for (int i = 0; i < 20; i++) {
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 100);
 		pair_settle(p);
@@ -649,10 +639,8 @@ static void weft_ack_on_packet__echoes_once_over_a_rest(void **state)
 	after = pair_info(p, PAIR_A, PAIR_B);
 	assert_int_equal(after.srtt, before.srtt);
 	assert_int_equal(after.rto, before.rto);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_settle_ok(p);
+	pair_close_idle(p);
 }
 
 int main(void)

@@ -257,11 +257,10 @@ static void weft_cc_on_timeout__halves(void **state)
 /* One packet may always be under way, however small the window. */
 static void weft_cc_may_send__one_packet_always(void **state)
 {
-	struct pair *p = pair_open(2, tune_fixed);
+	struct pair *p = pair_open_warm(tune_fixed);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_active(p, PAIR_A, PAIR_B)->cc.cwnd = 1;
 	p->offline = true;
 	c = pair_post(p, PAIR_A, WEFT_SRD_WRITE, 5000);
@@ -276,10 +275,9 @@ static void weft_cc_may_send__one_packet_always(void **state)
 /* The window counts bytes with their heads, and what is in flight never exceeds it by more than nothing. */
 static void weft_cc_may_send__window_is_kept(void **state)
 {
-	struct pair *p = pair_open(2, tune_fixed);
+	struct pair *p = pair_open_warm(tune_fixed);
 
 	(void)state;
-	pair_warm_up(p);
 	for (uint32_t cwnd = 1104; cwnd < 20 * 1104; cwnd += 777) {
 		pair_active(p, PAIR_A, PAIR_B)->cc.cwnd = cwnd;
 		pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });

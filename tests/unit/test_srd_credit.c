@@ -59,8 +59,7 @@ static void weft_credit__one_sender_is_left_alone(void **state)
 	pair_settle(p);
 	assert_int_equal(pair_stats(p, PAIR_A)->credit_grants, 0);
 	assert_false(in_credit_mode(p, PAIR_B));
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Several with little each: no credits. */
@@ -75,8 +74,7 @@ static void weft_credit__small_backlogs_are_left_alone(void **state)
 	}
 	pair_settle(p);
 	assert_int_equal(pair_stats(p, PAIR_A)->credit_grants, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Two and three large ones: on, fair, nothing lost, no slower than the port, and off at the end. */
@@ -112,8 +110,7 @@ static void weft_credit__large_backlogs(void **state)
 		pair_run(p, WEFT_MS(1));
 		for (unsigned int id = PAIR_B; id <= senders; id++)
 			assert_false(in_credit_mode(p, id));
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -195,8 +192,7 @@ static void weft_credit__lost_grants(void **state)
 		for (unsigned int id = PAIR_B; id <= PAIR_D; id++)
 			assert_int_equal(p->end[id].failed, 0);
 		assert_in_range(p->now, WEFT_S(1), WEFT_S(1) + WEFT_MS(10));
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -223,8 +219,7 @@ static void weft_credit__losses_cost_credit(void **state)
 			assert_int_equal(p->end[id].failed, 0);
 		assert_in_range(p->now, WEFT_S(1), WEFT_S(1) + WEFT_MS(4));
 		pair_heal(p);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -267,8 +262,7 @@ static void weft_credit_forget__sender_leaves(void **state)
 	assert_int_equal(p->end[PAIR_B].failed, 0);
 	pair_run(p, WEFT_MS(1));
 	assert_false(p->end[PAIR_A].srd->credit.on);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A new incarnation begins at zero on both ends, whatever was used up before. */
@@ -292,8 +286,7 @@ static void weft_credit__new_incarnation_begins_at_zero(void **state)
 	post_to_a(p, 2, 2, 1000000);
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_B].wr[p->end[PAIR_B].wrs - 1].status, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* READs: the responder is the sender, and its backlog counts. */
@@ -307,12 +300,10 @@ static void weft_credit__incast_of_reads(void **state)
 		pair_post_wr(
 			p, PAIR_A,
 			(struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 1000000, .peer = id });
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_true(pair_stats(p, PAIR_A)->credit_grants > 10);
 	assert_in_range(p->now - start, WEFT_US(240), WEFT_US(300));
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void tune_oblivious(struct weft_srd_cfg *cfg, unsigned int id)
@@ -326,13 +317,12 @@ static void tune_oblivious(struct weft_srd_cfg *cfg, unsigned int id)
  * would look like the future, and what the peer asks for must be noted all the same. */
 static void weft_rx_note_time__pull_after_half_a_turn(void **state)
 {
-	struct pair *p = pair_open(2, tune_oblivious);
+	struct pair *p = pair_open_warm(tune_oblivious);
 	struct weft_srd_wr wr = { .op = WEFT_SRD_SEND, .len = 10 };
 	uint16_t asked = 0, noted = 0;
 	uint32_t from;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_post_wr(p, PAIR_B, wr);
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
 	for (int i = 0; i < 40 * 20; i++) {
@@ -352,8 +342,7 @@ static void weft_rx_note_time__pull_after_half_a_turn(void **state)
 	assert_true(asked > 10000);
 	assert_int_equal(noted, asked);
 	pair_settle(p);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A PROBE has no number of its own that would tell a copy from the original: an old one does not set
@@ -381,8 +370,7 @@ static void weft_rx_note_time__old_probe(void **state)
 	assert_int_equal(pair_ctx(p, PAIR_A, PAIR_B)->peer_pull, hdr.pull);
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_B].failed + p->end[PAIR_C].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 int main(void)

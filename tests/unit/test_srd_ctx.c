@@ -33,8 +33,7 @@ static void weft_ctx_fail__never_answered(void **state)
 	pair_expect(p, PAIR_A, c, WEFT_SRD_UNREACHABLE);
 	assert_true(p->logged >= 8);
 	assert_int_equal(pair_stats(p, PAIR_A)->unresponsive_remote_events, 1);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* It answered before: 13. Whatever was to be done with it, sent or not, ends. */
@@ -42,12 +41,11 @@ static void weft_ctx_fail__answered_before(void **state)
 {
 	static const enum weft_srd_op ops[] = { WEFT_SRD_SEND, WEFT_SRD_WRITE, WEFT_SRD_READ,
 						WEFT_SRD_WRITE_IMM };
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c[8];
 	weft_ns start;
 
 	(void)state;
-	pair_warm_up(p);
 	start = p->now;
 	pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });
 	for (int i = 0; i < 8; i++)
@@ -147,8 +145,7 @@ static void weft_ctx_fail__hardly_alive(void **state)
 	p->hook_arg = &n;
 	for (int i = 0; i < 10; i++)
 		pair_post_wr(p, PAIR_A, send_to(PAIR_B, 100));
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	pair_close(p);
 }
 
@@ -156,11 +153,10 @@ static void weft_ctx_fail__hardly_alive(void **state)
  * answer back for much longer than dead_after. */
 static void weft_ctx_fail__slow_answer_is_no_death(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){
 			     .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_DROP });
 	c = pair_post(p, PAIR_A, WEFT_SRD_READ, 1000);
@@ -170,20 +166,18 @@ static void weft_ctx_fail__slow_answer_is_no_death(void **state)
 	pair_heal(p);
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* The responder died after it had acknowledged the request: nothing of ours is in flight, and still the
  * READ ends. */
 static void weft_ctx_fail__responder_dies(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c;
 	weft_ns start;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){
 			     .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_DROP });
 	c = pair_post(p, PAIR_A, WEFT_SRD_READ, 1000);
@@ -202,10 +196,9 @@ static void weft_ctx_fail__responder_dies(void **state)
 /* A message half received, and its sender dies: the receive goes back. */
 static void weft_ctx_fail__sender_dies(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 
 	(void)state;
-	pair_warm_up(p);
 	p->end[PAIR_B].recvs = 1;
 	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
 					 .types = PAIR_T(DATA),
@@ -218,8 +211,7 @@ static void weft_ctx_fail__sender_dies(void **state)
 	pair_run(p, WEFT_S(7));
 	assert_int_equal(p->end[PAIR_B].recv_released, 1);
 	assert_int_equal(p->end[PAIR_B].recvs, 1);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* The death of one peer is nothing to the others. */
@@ -250,12 +242,11 @@ static void weft_ctx_fail__others_go_on(void **state)
 /* After idle_after without traffic a context is its stub, and nothing is ever sent for it again. */
 static void weft_ctx__idle_shrinks_to_its_stub(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	struct weft_srd_usage u;
 	uint32_t sent;
 
 	(void)state;
-	pair_warm_up(p);
 	weft_srd_usage(p->end[PAIR_A].srd, &u);
 	assert_int_equal(u.active, 1);
 	pair_run(p, p->end[PAIR_A].cfg.idle_after - WEFT_MS(1));
@@ -343,8 +334,7 @@ static void weft_ctx__old_packets_while_asleep(void **state)
 	/* Echoes of long ago say nothing about the way as it is now. */
 	assert_in_range(pair_info(p, PAIR_A, PAIR_B).srtt, before.srtt / 2, 2 * before.srtt);
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 5000);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	pair_close(p);
 }
 
@@ -369,10 +359,8 @@ static void weft_ctx_activate__one_block(void **state)
 	pair_settle(p);
 	pair_run(p, WEFT_MS(2));
 	assert_int_equal(pair_try_post(p, PAIR_A, send_to(PAIR_C, 10), &c), 0);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_settle_ok(p);
+	pair_close_idle(p);
 }
 
 /* Two senders to a receiver with one block: the second is ignored until there is room, and loses
@@ -389,8 +377,7 @@ static void weft_ctx_activate__receiver_with_one_block(void **state)
 	}
 	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_C].failed, 0);
 	assert_int_equal(p->end[PAIR_B].recv_done, 20);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void tune_few_contexts(struct weft_srd_cfg *cfg, unsigned int id)
@@ -480,12 +467,11 @@ static void weft_ctx_create__hellos_of_strangers(void **state)
 /* A peer that was forgotten while its own end is still open is asked to start over by RESET. */
 static void weft_ctx_create__forgotten_peer_returns(void **state)
 {
-	struct pair *p = pair_open(2, tune_few_contexts);
+	struct pair *p = pair_open_warm(tune_few_contexts);
 	struct weft_srd *srd = p->end[PAIR_A].srd;
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_restart(p, PAIR_A);
 	srd = p->end[PAIR_A].srd;
 	weft_srd_peer_put(srd, p->end[PAIR_A].peer[PAIR_B]);
@@ -521,10 +507,8 @@ static void weft_ctx__few_packets(void **state)
 		pair_post_wr(p, PAIR_A,
 			     (struct weft_srd_wr){
 				     .op = WEFT_SRD_WRITE, .len = 60000, .peer = 1 + i % 3 });
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_settle_ok(p);
+	pair_close_idle(p);
 }
 
 /* A chunk of the pool comes free while other contexts wait for one and nothing of theirs is in flight. */
@@ -547,22 +531,19 @@ static void weft_ctx__few_packets_and_losses(void **state)
 						   .len = 8000,
 						   .peer = 1 + i % 3,
 						   .rnr_retry = 7 });
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_in_range(p->now, WEFT_S(1), WEFT_S(2));
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Patience begins with the send, not with the last acknowledgement of one: after six seconds of only
  * receiving, a way that is dead for 60 ms is no dead peer. */
 static void weft_ctx_fail__only_received_before(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	for (int i = 0; i < 300; i++) {
 		pair_post_wr(p, PAIR_B, send_to(PAIR_A, 100));
 		pair_run(p, WEFT_MS(20));
@@ -579,8 +560,7 @@ static void weft_ctx_fail__only_received_before(void **state)
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
 	assert_int_equal(p->end[PAIR_B].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void tune_two_active(struct weft_srd_cfg *cfg, unsigned int id)
@@ -604,8 +584,7 @@ static void weft_ctx_activate__resting_ones_give_way(void **state)
 		pair_run(p, WEFT_MS(1));
 	}
 	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Everybody sends to the next two, in a ring, with two blocks each: if they all took both for sending,
@@ -638,8 +617,7 @@ static void weft_ctx_may_activate__ring(void **state)
 	}
 	assert_in_range(p->now - start, 0, WEFT_MS(5));
 	assert_true(refused);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static uint32_t active_max;

@@ -93,8 +93,7 @@ static void weft_hs_begin__no_data_before_welcome(void **state)
 	assert_int_equal(first->hdr.dst_epoch, p->log[1]->hello.epoch);
 	assert_true(first->hdr.psn == p->log[0]->hello.epoch);
 	expect_works(p);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* HELLOs are repeated after twice the time each, up to rto_max, and a quarter of chance on top. */
@@ -106,8 +105,7 @@ static void weft_hs_on_deadline__hello_backs_off(void **state)
 	(void)state;
 	pair_rule(p, (struct pair_rule){ .types = PAIR_T(HELLO), .count = 14, .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_int_equal(pair_count(p, (struct pair_rule){ .types = PAIR_T(HELLO) }), 15);
 	for (uint32_t i = 0; i < 15; i++) {
 		const struct pair_pkt *pkt =
@@ -143,14 +141,12 @@ static void weft_hs__any_packet_lost_or_doubled(void **state)
 								 .fate = fates[f] });
 				pair_post_wr(p, PAIR_A, A_TO_B);
 				pair_post_wr(p, PAIR_B, B_TO_A);
-				pair_settle(p);
-				assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+				pair_settle_ok(p);
 				assert_int_equal(contexts_reset(p), 0);
 				expect_works(p);
 				expect_once(p, PAIR_A);
 				expect_once(p, PAIR_B);
-				pair_expect_idle(p);
-				pair_close(p);
+				pair_close_idle(p);
 			}
 		}
 	}
@@ -183,16 +179,14 @@ static void weft_hs_on_hello__simultaneous(void **state)
 		pair_post_wr(p, PAIR_A, A_TO_B);
 		pair_run(p, skew);
 		pair_post_wr(p, PAIR_B, B_TO_A);
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+		pair_settle_ok(p);
 		assert_int_equal(contexts_reset(p), 0);
 		assert_int_equal(pair_stats(p, PAIR_A)->contexts_opened, 1);
 		assert_int_equal(pair_stats(p, PAIR_B)->contexts_opened, 1);
 		/* Crossing costs no timeout. */
 		assert_in_range(p->now, WEFT_S(1), WEFT_S(1) + WEFT_US(60));
 		expect_works(p);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -212,8 +206,7 @@ static void weft_hs__crossed_in_every_order(void **state)
 		pair_post_wr(p, PAIR_B, B_TO_A);
 		pair_run(p, WEFT_US(130));
 		pair_release(p);
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+		pair_settle_ok(p);
 		assert_int_equal(contexts_reset(p), 0);
 		expect_once(p, PAIR_A);
 		expect_once(p, PAIR_B);
@@ -312,8 +305,7 @@ static void restart_at(weft_ns at, unsigned int who, bool both)
 	recover(p);
 	expect_once(p, PAIR_A);
 	expect_once(p, PAIR_B);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void weft_hs__restart_between_any_two_packets(void **state)
@@ -406,8 +398,7 @@ static void weft_hs__replays_are_harmless(void **state)
 	}
 	expect_once(p, PAIR_A);
 	expect_once(p, PAIR_B);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* The same while nothing is under way: whatever the old packet sets off ends by itself. */
@@ -458,8 +449,7 @@ static void weft_hs_on_reset__spares_unsent(void **state)
 	assert_int_equal(pair_stats(p, PAIR_A)->contexts_reset, 1);
 	expect_once(p, PAIR_B);
 	expect_works(p);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A message of which a part has left is aborted too: the rest would be nobody's. */
@@ -481,8 +471,7 @@ static void weft_hs_on_reset__half_sent_is_aborted(void **state)
 	pair_expect(p, PAIR_A, c[0], WEFT_SRD_ABORT);
 	expect_once(p, PAIR_B);
 	expect_works(p);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void forge_reset(struct pair *p, uint32_t dst_ctx, uint32_t src_ctx, uint64_t epoch,
@@ -668,8 +657,7 @@ static void weft_srd_close__tells_the_peer(void **state)
 	assert_int_equal(pair_count(p, (struct pair_rule){ .types = PAIR_T(FIN) }), 1);
 	assert_int_equal(pair_count(p, (struct pair_rule){ .types = PAIR_T(FIN_ACK) }), 1);
 	pair_heal(p);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void weft_srd_close__lost_fins(void **state)
@@ -690,8 +678,7 @@ static void weft_srd_close__lost_fins(void **state)
 			assert_int_equal(pair_count(p, (struct pair_rule){ .types = PAIR_T(FIN) }),
 					 lost + 1);
 			assert_int_equal(pair_ctx(p, PAIR_B, PAIR_A)->state, WEFT_CTX_CLOSED);
-			pair_expect_idle(p);
-			pair_close(p);
+			pair_close_idle(p);
 		}
 	}
 }
@@ -722,8 +709,7 @@ static void weft_srd_close__both_at_once(void **state)
 	pair_run(p, WEFT_US(50));
 	assert_true(weft_srd_is_closed(p->end[PAIR_A].srd));
 	assert_true(weft_srd_is_closed(p->end[PAIR_B].srd));
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void weft_srd_close__before_anything(void **state)
@@ -757,8 +743,7 @@ static void weft_srd_close__and_come_back(void **state)
 	}
 	expect_works(p);
 	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A FIN is an old one too when its context was opened anew since. */

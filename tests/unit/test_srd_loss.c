@@ -37,12 +37,11 @@ static const struct pair_pkt *again(const struct pair *p, uint64_t psn, uint32_t
  * first and the second transmission, or 0. */
 static weft_ns lose_one_of_ten(pair_tune *tune, uint32_t which, struct weft_srd_stats *stats_out)
 {
-	struct pair *p = pair_open(2, tune);
+	struct pair *p = pair_open_warm(tune);
 	const struct pair_pkt *first, *second;
 	uint64_t psn;
 	weft_ns gap;
 
-	pair_warm_up(p);
 	psn = pair_ctx(p, PAIR_B, PAIR_A)->rx_cum + which;
 	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
 					 .types = PAIR_T(DATA),
@@ -66,8 +65,7 @@ static weft_ns lose_one_of_ten(pair_tune *tune, uint32_t which, struct weft_srd_
 	gap = second->sent - first->sent;
 	*stats_out = *pair_stats(p, PAIR_A);
 	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 	return gap;
 }
 
@@ -118,11 +116,10 @@ static void weft_loss_on_tail__last_packet(void **state)
 /* One tail probe, however long the silence; the next step is the timeout. */
 static void weft_loss_on_tail__once(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t psn;
 
 	(void)state;
-	pair_warm_up(p);
 	psn = pair_ctx(p, PAIR_B, PAIR_A)->rx_cum;
 	pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 100);
@@ -135,12 +132,11 @@ static void weft_loss_on_tail__once(void **state)
 /* Silence: 100 us at least, then twice as long each time, and never more than 50 ms. */
 static void weft_loss__timeouts_back_off(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	weft_ns last, want = WEFT_US(100);
 	uint64_t seen = 0;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });
 	last = p->now;
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 100);
@@ -161,11 +157,10 @@ static void weft_loss__timeouts_back_off(void **state)
 /* After the silence the first answer ends it: no more waiting for the doubled time. */
 static void weft_loss__timeout_ends_with_the_first_answer(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	weft_ns start;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });
 	for (int i = 0; i < 50; i++)
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 1000);
@@ -183,11 +178,10 @@ static void weft_loss__timeout_ends_with_the_first_answer(void **state)
  * grows. */
 static void weft_loss_on_spurious__more_patience(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	struct weft_active *act;
 
 	(void)state;
-	pair_warm_up(p);
 	act = pair_active(p, PAIR_A, PAIR_B);
 	assert_int_equal(act->reo_mult, 1);
 	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_B),
@@ -204,11 +198,10 @@ static void weft_loss_on_spurious__more_patience(void **state)
 
 static void weft_loss_on_spurious__bounds(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	struct weft_active *act;
 
 	(void)state;
-	pair_warm_up(p);
 	act = pair_active(p, PAIR_A, PAIR_B);
 	weft_loss_on_spurious(p->end[PAIR_A].srd, act, 0);
 	assert_int_equal(act->reo_mult, 1);
@@ -326,13 +319,11 @@ static void weft_loss__never_the_same_path_again(void **state)
 			pair_post_wr(p, PAIR_B,
 				     (struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 20000 });
 		}
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+		pair_settle_ok(p);
 		expect_other_paths(p, PAIR_A);
 		expect_other_paths(p, PAIR_B);
 		pair_heal(p);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -346,9 +337,8 @@ static void tune_wide_frames(struct weft_srd_cfg *cfg, unsigned int id)
 
 static void check_shrink(weft_ns since, unsigned int from)
 {
-	struct pair *p = pair_open(2, tune_wide_frames);
+	struct pair *p = pair_open_warm(tune_wide_frames);
 
-	pair_warm_up(p);
 	for (int i = 0; i < 8; i++) {
 		pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5), 8000);
 		pair_post(p, PAIR_A, WEFT_SRD_WRITE, 60000);
@@ -361,8 +351,7 @@ static void check_shrink(weft_ns since, unsigned int from)
 			p, PAIR_B,
 			(struct weft_srd_wr){ .op = WEFT_SRD_SEND, .len = 8928, .rnr_retry = 7 });
 	}
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+	pair_settle_ok(p);
 	assert_int_equal(p->end[PAIR_A].recv_done, 8 + 1);
 	if (!from || from & PAIR_BIT(PAIR_A)) {
 		assert_in_range(pair_info(p, PAIR_A, PAIR_B).payload, 512, 920);
@@ -379,8 +368,7 @@ static void check_shrink(weft_ns since, unsigned int from)
 	pair_settle(p);
 	if (from != PAIR_BIT(PAIR_B))
 		assert_in_range(p->now - since, 1, WEFT_US(100));
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* From some time on, only frames of at most 1000 bytes get through: in both directions or in one. */
@@ -403,20 +391,17 @@ static void weft_loss__way_is_narrow(void **state)
 	pair_rule(p, (struct pair_rule){ .longer_than = 600, .fate = PAIR_DROP });
 	for (int i = 0; i < 10; i++)
 		pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5), 8928);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).payload, 512);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Total silence says nothing about sizes. */
 static void weft_loss__silence_does_not_shrink(void **state)
 {
-	struct pair *p = pair_open(2, tune_wide_frames);
+	struct pair *p = pair_open_warm(tune_wide_frames);
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_WRITE, 100000);
 	pair_run(p, WEFT_S(1));
@@ -446,8 +431,7 @@ static void weft_loss__half_of_everything(void **state)
 	p->hook_arg = &rnd;
 	for (int i = 0; i < 20; i++)
 		pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5), 8928);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	pair_close(p);
 }
 
@@ -455,11 +439,10 @@ static void weft_loss__half_of_everything(void **state)
  * answer to them, so it does not tell that the way is narrow. */
 static void weft_loss__one_way_silence_does_not_shrink(void **state)
 {
-	struct pair *p = pair_open(2, tune_wide_frames);
+	struct pair *p = pair_open_warm(tune_wide_frames);
 	struct weft_srd_wr wr = { .op = WEFT_SRD_SEND, .len = 100, .rnr_retry = 7 };
 
 	(void)state;
-	pair_warm_up(p);
 	for (int i = 0; i < 3; i++) {
 		pair_post_wr(p, PAIR_B, wr);
 		pair_run(p, WEFT_MS(1));
@@ -475,8 +458,7 @@ static void weft_loss__one_way_silence_does_not_shrink(void **state)
 	pair_settle(p);
 	assert_int_equal(pair_stats(p, PAIR_A)->payload_shrinks, 0);
 	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).payload, 8928);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static enum pair_fate data_waits(struct pair *p, struct pair_pkt *pkt)
@@ -491,10 +473,9 @@ static enum pair_fate data_waits(struct pair *p, struct pair_pkt *pkt)
  * what was sent before it: its echo proves neither that all of that is lost nor that the way is narrow. */
 static void weft_loss__probes_overtake_data(void **state)
 {
-	struct pair *p = pair_open(2, tune_wide_frames);
+	struct pair *p = pair_open_warm(tune_wide_frames);
 
 	(void)state;
-	pair_warm_up(p);
 	p->hook = data_waits;
 	for (int i = 0; i < 60; i++)
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 1000);
@@ -509,8 +490,7 @@ static void weft_loss__probes_overtake_data(void **state)
 	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).payload, 8928);
 	assert_int_equal(p->end[PAIR_A].failed, 0);
 	pair_heal(p);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static enum pair_fate some_late(struct pair *p, struct pair_pkt *pkt)
@@ -527,10 +507,9 @@ static void weft_loss_scan__evidence_grows_old(void **state)
 {
 	(void)state;
 	for (int secs = 5; secs <= 40; secs += 35) {
-		struct pair *p = pair_open(2, NULL);
+		struct pair *p = pair_open_warm(NULL);
 		struct weft_srd_stats before;
 
-		pair_warm_up(p);
 		for (int i = 0; i < 200; i++)
 			pair_post(p, PAIR_A, WEFT_SRD_SEND, 900);
 		pair_settle(p);
@@ -549,8 +528,7 @@ static void weft_loss_scan__evidence_grows_old(void **state)
 		assert_int_equal(pair_stats(p, PAIR_A)->retrans_pkts, before.retrans_pkts);
 		assert_int_equal(pair_stats(p, PAIR_A)->path_out, before.path_out);
 		pair_heal(p);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 

@@ -125,8 +125,7 @@ static void weft_msg_fail__every_ending(void **state)
 		c = pair_post_wr(p, PAIR_A, wr_of(row->op, lens[i % 2]));
 		pair_settle(p);
 		pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -147,8 +146,7 @@ static void weft_msg_fail__others_go_on(void **state)
 	for (uint64_t c = 0; c < 20; c++)
 		pair_expect(p, PAIR_A, c, c % 2 ? WEFT_SRD_REMOTE_ADDRESS : WEFT_SRD_OK);
 	assert_int_equal(pair_stats(p, PAIR_A)->rdma_write_wr_err, 10);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* An acknowledgement with a code that no receiver gives. */
@@ -158,13 +156,12 @@ static void weft_msg_on_resolved__senseless_code(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(codes); i++) {
-		struct pair *p = pair_open(2, NULL);
+		struct pair *p = pair_open_warm(NULL);
 		struct weft_ack ack = { .drops = 1 };
 		struct weft_hdr hdr;
 		uint8_t body[WEFT_SRD_HEAD_MAX];
 		uint64_t c;
 
-		pair_warm_up(p);
 		pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });
 		c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 10));
 		pair_drain(p);
@@ -232,8 +229,7 @@ static void weft_msg__rnr_retries(void **state)
 		assert_int_equal(pair_stats(p, PAIR_A)->rnr_rx, rows[i].attempts);
 		/* A new PSN each time; the old one is used up and nothing of it is retransmitted. */
 		assert_int_equal(pair_stats(p, PAIR_A)->retrans_pkts, 0);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -263,8 +259,7 @@ static void weft_msg__rnr_backs_off(void **state)
 	p->end[PAIR_B].recvs = 1;
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Seven means for ever, longer than any count and than the time after which a peer counts as dead. */
@@ -281,8 +276,7 @@ static void weft_msg__rnr_seven_is_for_ever(void **state)
 	p->end[PAIR_B].recvs = 1;
 	pair_run(p, WEFT_S(2));
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A QP without receives holds up nobody: all that goes between other QPs takes as long as without it. */
@@ -313,10 +307,8 @@ static void weft_msg__rnr_disturbs_nobody(void **state)
 			took[dry] += p->now - start;
 		}
 		p->end[PAIR_B].dry_qpn = UINT16_MAX;
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed, 0);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_settle_ok(p);
+		pair_close_idle(p);
 	}
 	assert_in_range(took[1], took[0] - took[0] / 10, took[0] + took[0] / 10);
 }
@@ -324,10 +316,9 @@ static void weft_msg__rnr_disturbs_nobody(void **state)
 /* Fifty messages wait behind one: an attempt costs one packet, not fifty. */
 static void weft_msg__rnr_followers_wait(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 
 	(void)state;
-	pair_warm_up(p);
 	p->end[PAIR_B].recvs = 0;
 	pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 100));
 	pair_run(p, WEFT_US(50));
@@ -336,22 +327,19 @@ static void weft_msg__rnr_followers_wait(void **state)
 	pair_run(p, WEFT_MS(20));
 	assert_in_range(p->end[PAIR_B].claims_refused, 6, 12);
 	p->end[PAIR_B].recvs = 51;
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_int_equal(p->end[PAIR_B].recv_done, 52);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* The leader gives up: its followers have their own retries. */
 static void weft_msg__rnr_leader_fails_followers_try(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	struct weft_srd_wr leader = wr_of(WEFT_SRD_SEND, 100);
 	uint64_t first, rest[5];
 
 	(void)state;
-	pair_warm_up(p);
 	p->end[PAIR_B].recvs = 0;
 	leader.rnr_retry = 2;
 	first = pair_post_wr(p, PAIR_A, leader);
@@ -366,18 +354,16 @@ static void weft_msg__rnr_leader_fails_followers_try(void **state)
 	pair_settle(p);
 	for (int i = 0; i < 5; i++)
 		pair_expect(p, PAIR_A, rest[i], WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* WRITE and READ between the two QPs need no receive and do not wait. */
 static void weft_msg__rnr_only_claims_wait(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t w, r, s;
 
 	(void)state;
-	pair_warm_up(p);
 	p->end[PAIR_B].recvs = 0;
 	s = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 100));
 	pair_run(p, WEFT_US(50));
@@ -397,11 +383,10 @@ static void weft_msg__rnr_of_many_packets_counts_once(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(retries); i++) {
-		struct pair *p = pair_open(2, NULL);
+		struct pair *p = pair_open_warm(NULL);
 		struct weft_srd_wr wr = wr_of(WEFT_SRD_SEND, 8000);
 		uint64_t c;
 
-		pair_warm_up(p);
 		p->end[PAIR_B].recvs = 0;
 		wr.rnr_retry = retries[i];
 		c = pair_post_wr(p, PAIR_A, wr);
@@ -413,8 +398,7 @@ static void weft_msg__rnr_of_many_packets_counts_once(void **state)
 			assert_true(p->end[PAIR_A].wr[c].done_at - p->end[PAIR_A].wr[c].posted_at >=
 				    (retries[i] > 1 ? WEFT_US(40) : 0) + 4 * p->delay);
 		}
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -432,11 +416,10 @@ static void weft_msg__rnr_then_claimed_in_the_middle(void **state)
 {
 	(void)state;
 	for (uint32_t when = 0; when < 12; when++) {
-		struct pair *p = pair_open(2, NULL);
+		struct pair *p = pair_open_warm(NULL);
 		uint32_t spread = 0;
 		uint64_t c;
 
-		pair_warm_up(p);
 		p->end[PAIR_B].recvs = 0;
 		p->hook = late_receive;
 		p->hook_arg = &spread;
@@ -447,19 +430,17 @@ static void weft_msg__rnr_then_claimed_in_the_middle(void **state)
 		pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
 		assert_int_equal(p->end[PAIR_B].recv_n, 2);
 		assert_int_equal(p->end[PAIR_B].recv_done, 2);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
 /* Only the packet that brings the last byte of a WRITE_IMM meets the receiver that is not ready. */
 static void weft_msg__rnr_of_write_imm(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	p->end[PAIR_B].recvs = 0;
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_WRITE_IMM, 20000));
 	pair_run(p, WEFT_MS(2));
@@ -469,8 +450,7 @@ static void weft_msg__rnr_of_write_imm(void **state)
 	p->end[PAIR_B].recvs = 1;
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Refusals come and packets vanish at the same time. */
@@ -488,11 +468,9 @@ static void weft_msg__rnr_with_losses(void **state)
 				     wr_of(i % 2 ? WEFT_SRD_WRITE_IMM : WEFT_SRD_SEND, 3000));
 		pair_run(p, WEFT_US(300));
 		p->end[PAIR_B].recvs = 4;
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed, 0);
+		pair_settle_ok(p);
 		assert_int_equal(p->end[PAIR_B].recv_done, 4);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -512,12 +490,10 @@ static void weft_msg__busy_partly_received_messages(void **state)
 	(void)state;
 	for (int i = 0; i < 30; i++)
 		pair_post_wr(p, PAIR_A, wr_of(i % 3 ? WEFT_SRD_SEND : WEFT_SRD_WRITE_IMM, 4000));
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_int_equal(p->end[PAIR_B].recv_done, 30);
 	assert_int_equal(p->end[PAIR_B].recv_n, 30);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* rnr_retry counts refusals of receives; BUSY is none and may come any number of times. */
@@ -530,11 +506,9 @@ static void weft_msg__busy_is_no_rnr(void **state)
 	wr.rnr_retry = 0;
 	for (int i = 0; i < 30; i++)
 		pair_post_wr(p, PAIR_A, wr);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_int_equal(pair_stats(p, PAIR_A)->rnr_rx, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void weft_msg__busy_reads(void **state)
@@ -546,10 +520,8 @@ static void weft_msg__busy_reads(void **state)
 		pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 10000));
 		pair_post_wr(p, PAIR_B, (struct weft_srd_wr){ .op = WEFT_SRD_READ, .len = 500 });
 	}
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_settle_ok(p);
+	pair_close_idle(p);
 }
 
 /* Ends before its time */
@@ -566,10 +538,9 @@ static void weft_msg_fail__cancel_releases(void **state)
 {
 	(void)state;
 	for (uint32_t lost = 1; lost < 256; lost += 3) {
-		struct pair *p = pair_open(2, NULL);
+		struct pair *p = pair_open_warm(NULL);
 		uint64_t c;
 
-		pair_warm_up(p);
 		for (uint32_t i = 0; i < 8; i++)
 			if (lost >> i & 1)
 				pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
@@ -585,8 +556,7 @@ static void weft_msg_fail__cancel_releases(void **state)
 		assert_int_equal(data_packets(p, PAIR_A, PAIR_O(CANCEL)), 1);
 		assert_int_equal(p->end[PAIR_B].recv_done, 1);
 		assert_int_equal(p->end[PAIR_B].recv_released, p->end[PAIR_B].recv_n - 1);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -594,12 +564,11 @@ static void weft_msg_fail__cancel_releases(void **state)
  * receive again, and nobody would give it back. */
 static void weft_msg_fail__cancel_is_last(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	const struct pair_pkt *cancel;
 	uint32_t n;
 
 	(void)state;
-	pair_warm_up(p);
 	n = p->logged;
 	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
 					 .types = PAIR_T(DATA),
@@ -620,8 +589,7 @@ static void weft_msg_fail__cancel_is_last(void **state)
 	}
 	/* What was lost after the end went out again without its bytes: they are the owner's now. */
 	assert_true(data_packets(p, PAIR_A, PAIR_O(VOID)) >= 4);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* In one packet there is nothing to cancel; before the first packet neither. */
@@ -640,37 +608,33 @@ static void weft_msg_fail__no_cancel_needed(void **state)
 	gone(p, PAIR_A, 1);
 	pair_run(p, WEFT_MS(5));
 	assert_int_equal(data_packets(p, PAIR_A, PAIR_O(CANCEL)), 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* The receiver refuses a SEND of many packets: it has claimed nothing, but a CANCEL does no harm. */
 static void weft_msg_fail__refused_in_flight(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	p->end[PAIR_B].recv_len = 100;
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 8000));
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_REMOTE_LENGTH);
 	pair_run(p, WEFT_MS(5));
 	assert_int_equal(p->end[PAIR_B].recv_n, 1);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A QP goes and its number is taken again at once: the new owner's messages are not mixed up with the
  * remains of the old one's. */
 static void weft_srd_on_qp_gone__number_is_reused(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	for (int i = 0; i < 60; i++) {
 		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
 						 .skip = 1 + i % 7,
@@ -704,8 +668,7 @@ static void weft_srd_on_qp_gone__others_stay(void **state)
 	pair_settle(p);
 	pair_expect(p, PAIR_A, mine, WEFT_SRD_FLUSHED);
 	pair_expect(p, PAIR_A, theirs, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void weft_srd_on_qp_gone__while_not_ready(void **state)
@@ -729,8 +692,7 @@ static void weft_srd_on_qp_gone__while_not_ready(void **state)
 	p->end[PAIR_B].recvs = 1;
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* READ */
@@ -776,20 +738,18 @@ static void weft_msg__read_region_gone_with_losses(void **state)
 		c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 100000));
 		pair_settle(p);
 		pair_expect(p, PAIR_A, c, WEFT_SRD_REMOTE_ADDRESS);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
 /* Nobody waits for the answer any more: the responder hears of it and stops. */
 static void weft_msg__read_flushed_stops_the_answer(void **state)
 {
-	struct pair *p = pair_open(2, tune_slow);
+	struct pair *p = pair_open_warm(tune_slow);
 	uint64_t c;
 	uint32_t sent;
 
 	(void)state;
-	pair_warm_up(p);
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 1000000));
 	pair_run(p, WEFT_US(100));
 	gone(p, PAIR_A, 1);
@@ -799,17 +759,15 @@ static void weft_msg__read_flushed_stops_the_answer(void **state)
 	pair_run(p, WEFT_MS(5));
 	/* A window may have been on its way, and no more than one answer later it is over. */
 	assert_in_range(data_packets(p, PAIR_B, PAIR_O(RESP)), sent, sent + 10);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void weft_msg__read_no_place_stops_the_answer(void **state)
 {
-	struct pair *p = pair_open(2, tune_slow);
+	struct pair *p = pair_open_warm(tune_slow);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 1000000));
 	pair_run(p, WEFT_US(100));
 	p->end[PAIR_A].place_status = WEFT_SRD_INVALID_LKEY;
@@ -817,18 +775,16 @@ static void weft_msg__read_no_place_stops_the_answer(void **state)
 	pair_expect(p, PAIR_A, c, WEFT_SRD_INVALID_LKEY);
 	pair_run(p, WEFT_MS(5));
 	assert_in_range(data_packets(p, PAIR_B, PAIR_O(RESP)), 4, 100);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* The QP of the responder goes: what its owner says at the next check ends the READ. */
 static void weft_msg__read_responder_qp_gone(void **state)
 {
-	struct pair *p = pair_open(2, tune_slow);
+	struct pair *p = pair_open_warm(tune_slow);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 1000000));
 	pair_run(p, WEFT_US(100));
 	p->end[PAIR_B].bad_qpn = 2;
@@ -836,18 +792,16 @@ static void weft_msg__read_responder_qp_gone(void **state)
 	pair_settle(p);
 	assert_true(p->end[PAIR_A].wr[c].status == WEFT_SRD_REMOTE_QPN ||
 		    p->end[PAIR_A].wr[c].status == WEFT_SRD_ABORT);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A READ completes when the last byte is there, whatever comes first: the answer or the ACK. */
 static void weft_msg__read_answer_before_ack(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){
 			     .from = PAIR_BIT(PAIR_B), .types = PAIR_T(ACK), .fate = PAIR_DROP });
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 3000));
@@ -857,18 +811,16 @@ static void weft_msg__read_answer_before_ack(void **state)
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 0));
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* An answer to an earlier use of the same slot is none to this one. */
 static void weft_msg__read_late_answer(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){
 			     .from = PAIR_BIT(PAIR_B), .ops = PAIR_O(RESP), .fate = PAIR_HOLD });
 	pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_READ, 3000));
@@ -879,8 +831,7 @@ static void weft_msg__read_late_answer(void **state)
 	pair_release(p);
 	pair_settle(p);
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Turns */
@@ -888,11 +839,10 @@ static void weft_msg__read_late_answer(void **state)
 /* A small message does not wait for the end of a large one. */
 static void weft_msg_next__small_beside_large(void **state)
 {
-	struct pair *p = pair_open(2, tune_slow);
+	struct pair *p = pair_open_warm(tune_slow);
 	uint64_t large, small;
 
 	(void)state;
-	pair_warm_up(p);
 	large = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_WRITE, 2000000));
 	pair_run(p, WEFT_US(100));
 	small = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 100));
@@ -907,12 +857,11 @@ static void weft_msg_next__small_beside_large(void **state)
 /* Two large messages share the way. */
 static void weft_msg_next__large_ones_take_turns(void **state)
 {
-	struct pair *p = pair_open(2, tune_slow);
+	struct pair *p = pair_open_warm(tune_slow);
 	uint64_t one, two;
 	weft_ns a, b;
 
 	(void)state;
-	pair_warm_up(p);
 	one = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_WRITE, 1000000));
 	two = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_WRITE, 1000000));
 	pair_settle(p);
@@ -925,11 +874,10 @@ static void weft_msg_next__large_ones_take_turns(void **state)
 /* Slots of work requests are used again and again; the generation in the id tells them apart. */
 static void weft_msg_alloc__ids_differ(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint32_t seen[300];
 
 	(void)state;
-	pair_warm_up(p);
 	for (uint32_t i = 0; i < 300; i++) {
 		const struct pair_pkt *pkt;
 
@@ -952,14 +900,13 @@ static void weft_msg_alloc__ids_differ(void **state)
  * is lost: the sender has to ask, or it would wait for ever. */
 static void weft_msg__rnr_without_credit(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	struct weft_hdr hdr;
 	struct weft_ack ack;
 	uint8_t body[WEFT_SRD_HEAD_MAX];
 	uint64_t c;
 
 	(void)state;
-	pair_warm_up(p);
 	p->end[PAIR_B].recvs = 0;
 	c = pair_post_wr(p, PAIR_A, wr_of(WEFT_SRD_SEND, 100));
 	pair_run(p, WEFT_US(50));
@@ -977,8 +924,7 @@ static void weft_msg__rnr_without_credit(void **state)
 	p->end[PAIR_B].recvs = UINT32_MAX;
 	pair_run(p, WEFT_MS(5));
 	pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* More WRITE_IMMs of two packets to a QP without receives than the peer can count: while they wait they
@@ -1005,8 +951,7 @@ static void weft_msg__rnr_of_write_imm_holds_no_memory(void **state)
 	p->end[PAIR_B].dry_qpn = UINT16_MAX;
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_C].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 int main(void)

@@ -380,8 +380,7 @@ static void weft_path__dead_and_back(void **state)
 	pair_run(p, WEFT_US(300));
 	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).paths_out, 0);
 	assert_int_equal(pair_stats(p, PAIR_A)->path_in, 1);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	/* Its turn comes again, after the laps that its points cost. */
 	act_of(p)->lb.recycled_len = 0;
 	while (weft_path_pick(srd_of(p), act_of(p), 1000, 16) != 5)
@@ -449,8 +448,7 @@ static void weft_path__only_one_lives(void **state)
 					 .fate = PAIR_DROP });
 	for (int i = 0; i < 10; i++)
 		pair_post(p, PAIR_A, WEFT_SRD_WRITE, 20000);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_in_range(p->now, WEFT_S(1), WEFT_S(1) + WEFT_MS(100));
 	pair_close(p);
 }
@@ -504,8 +502,7 @@ static void weft_path_next_probe__seldom(void **state)
 		pair_run(p, WEFT_MS(50));
 		assert_int_equal(pair_stats(p, PAIR_A)->path_probes, before);
 	}
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void tune_wide_bursts(struct weft_srd_cfg *cfg, unsigned int id)
@@ -551,10 +548,8 @@ static void weft_srd_next_packet__bursts_take_turns(void **state)
 	}
 	assert_true(sent[PAIR_B] > 1u << 20);
 	assert_true(sent[PAIR_C] > 1u << 20);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_settle_ok(p);
+	pair_close_idle(p);
 }
 
 int main(void)

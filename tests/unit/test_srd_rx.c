@@ -401,8 +401,7 @@ static void weft_rx__same_id_from_two_peers(void **state)
 	}
 	pair_settle(p);
 	assert_int_equal(p->end[PAIR_B].recv_done, 20);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void weft_rx__cancel_gives_the_receive_back(void **state)
@@ -500,9 +499,8 @@ static void weft_rx_on_qp_gone__end_to_end(void **state)
 {
 	(void)state;
 	for (weft_ns at = 0; at < WEFT_US(30); at += 1000) {
-		struct pair *p = pair_open(2, NULL);
+		struct pair *p = pair_open_warm(NULL);
 
-		pair_warm_up(p);
 		pair_rule(p, (struct pair_rule){ .types = PAIR_T(DATA),
 						 .skip = 3,
 						 .count = 3,
@@ -872,13 +870,11 @@ static void weft_rx__trimming_network(void **state)
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 8000);
 		pair_post(p, PAIR_A, WEFT_SRD_READ, 20000);
 	}
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_int_equal(p->end[PAIR_B].recv_done, 20);
 	assert_int_equal(pair_stats(p, PAIR_A)->retrans_timeout_events, 0);
 	assert_int_equal(pair_stats(p, PAIR_B)->retrans_timeout_events, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A peer that never moves its oldest open PSN: what it says may not reach back further than a window, or

@@ -207,8 +207,7 @@ static void weft_srd_on_post__full_and_again(void **state)
 	}
 	assert_int_equal(p->end[PAIR_B].recv_done, 202);
 	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Every operation at the sizes where something changes */
@@ -237,8 +236,7 @@ static void check_all_ops(uint32_t payload, uint32_t len)
 		if (p->end[PAIR_B].mem[i] != pair_byte(3, i) &&
 		    p->end[PAIR_B].mem[i] != pair_byte(4, i) && len <= WEFT_SRD_SEND_MAX)
 			fail_msg("payload %u, length %u: byte %u was not written", payload, len, i);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 static void weft_srd_on_post__sizes(void **state)
@@ -272,13 +270,11 @@ static void weft_srd_on_post__unequal_links(void **state)
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 8928);
 	pair_post(p, PAIR_A, WEFT_SRD_READ, 20000);
 	pair_post(p, PAIR_B, WEFT_SRD_SEND, 8928);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+	pair_settle_ok(p);
 	for (uint32_t i = 0; i < p->logged; i++)
 		assert_in_range(p->log[i]->len, 40, 700 + WEFT_SRD_DATA_HEAD);
 	assert_int_equal(pair_stats(p, PAIR_B)->rx_drops[WEFT_SRD_DROP_LONG], 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* What the receiver is told about a message is what the sender said. */
@@ -417,10 +413,9 @@ static void weft_srd_on_packet__lengths(void **state)
 		{ 25, WEFT_PKT_RESET, 1, 41, WEFT_SRD_DROP_LONG },
 		{ 26, WEFT_PKT_FIN_ACK, 1, 41, WEFT_SRD_DROP_LONG },
 	};
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 
 	(void)state;
-	pair_warm_up(p);
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
 		struct weft_hdr hdr = pair_hdr(p, PAIR_A, PAIR_B, rows[i].type);
 		struct frame *f;
@@ -445,10 +440,9 @@ static void weft_srd_on_packet__first_bytes(void **state)
 		{ 5, 0, 0x19, WEFT_SRD_DROP_TYPE },    { 6, 0, 0x1f, WEFT_SRD_DROP_TYPE },
 		{ 7, 1, 0x20, WEFT_SRD_DROP_TYPE },    { 8, 1, 0xff, WEFT_SRD_DROP_TYPE },
 	};
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 
 	(void)state;
-	pair_warm_up(p);
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
 		struct weft_hdr hdr = pair_hdr(p, PAIR_A, PAIR_B, WEFT_PKT_PROBE);
 		struct frame *f = sealed(p, &hdr, WEFT_PROTO_HDR, WEFT_PROTO_HDR);
@@ -497,11 +491,10 @@ static void weft_srd_on_packet__any_bit_of_a_head(void **state)
 /* Every prefix of every packet of a conversation. */
 static void weft_srd_on_packet__truncated(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint32_t n;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 300);
 	pair_settle(p);
 	pair_run(p, WEFT_MS(1));
@@ -518,10 +511,8 @@ static void weft_srd_on_packet__truncated(void **state)
 	}
 	assert_int_equal(p->end[PAIR_B].recv_n, 2);
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 300);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_settle_ok(p);
+	pair_close_idle(p);
 }
 
 static void tune_other_key(struct weft_srd_cfg *cfg, unsigned int id)
@@ -581,8 +572,7 @@ static void weft_srd_on_packet__crc_negotiation(void **state)
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 3000);
 		pair_post(p, PAIR_A, WEFT_SRD_READ, 3000);
 		pair_post(p, PAIR_B, WEFT_SRD_WRITE, 3000);
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+		pair_settle_ok(p);
 		for (uint32_t i = 0; i < p->logged; i++) {
 			const struct pair_pkt *pkt = p->log[i];
 
@@ -598,13 +588,12 @@ static void weft_srd_on_packet__crc_negotiation(void **state)
 
 static void weft_srd_on_packet__crc_missing_where_demanded(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	struct weft_op op = { .op = WEFT_WIRE_SEND, .msg_len = 4, .key = PAIR_QKEY };
 	struct weft_hdr hdr;
 	uint8_t body[WEFT_PROTO_OP];
 
 	(void)state;
-	pair_warm_up(p);
 	hdr = pair_hdr(p, PAIR_A, PAIR_B, WEFT_PKT_DATA);
 	hdr.psn = pair_ctx(p, PAIR_B, PAIR_A)->rx_cum;
 	weft_op_encode(body, &op);
@@ -643,13 +632,11 @@ static void weft_srd__time_wraps(void **state)
 			pair_post(p, PAIR_B, WEFT_SRD_SEND, 3000);
 			pair_run(p, WEFT_US(7));
 		}
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+		pair_settle_ok(p);
 		/* Nothing took a wrapped difference for a long time. */
 		assert_in_range(p->now, wraps[i], wraps[i] + WEFT_MS(20));
 		assert_in_range(pair_info(p, PAIR_A, PAIR_B).srtt, WEFT_US(5), WEFT_US(60));
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -660,11 +647,9 @@ static void weft_srd__time_starts_at_zero(void **state)
 	(void)state;
 	pair_rule(p, (struct pair_rule){ .count = 1, .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_SEND, 5000);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_in_range(p->now, 1, WEFT_MS(2));
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* A timer that was served is not due again at once. */
@@ -707,8 +692,7 @@ static void weft_srd_on_timer__returns_undrained(void **state)
 			p->now += WEFT_US(50);
 			weft_srd_on_timer(p->end[from].srd, p->now);
 		}
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed, 0);
+		pair_settle_ok(p);
 		pair_close(p);
 	}
 }

@@ -99,18 +99,16 @@ static void weft_txw_next_packet__no_payload(void **state)
 		assert_int_equal(pkt->op.crc, 0);
 		assert_int_equal(pkt->op.msg_len, i == 4 ? 100000 : 0);
 	}
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* The window: the first packet does not get through, and everything else waits after WEFT_SPAN. */
 static void weft_txw_next_packet__span(void **state)
 {
-	struct pair *p = pair_open(2, tune_wide);
+	struct pair *p = pair_open_warm(tune_wide);
 	uint64_t first, top = 0;
 
 	(void)state;
-	pair_warm_up(p);
 	first = pair_ctx(p, PAIR_B, PAIR_A)->rx_cum;
 	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
 					 .types = PAIR_T(DATA),
@@ -131,11 +129,9 @@ static void weft_txw_next_packet__span(void **state)
 		if (p->log[i]->from == PAIR_A && p->log[i]->hdr.type == WEFT_PKT_DATA)
 			assert_in_range(p->log[i]->op.una, 0, WEFT_SPAN - 1);
 	pair_heal(p);
-	pair_settle(p);
-	assert_int_equal(p->end[PAIR_A].failed, 0);
+	pair_settle_ok(p);
 	assert_int_equal(pair_stats(p, PAIR_B)->rx_drops[WEFT_SRD_DROP_WINDOW], 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* Each PSN is one packet for good: the same bytes of the same message, or a VOID. */
@@ -200,13 +196,11 @@ static void weft_txw__lossy_wire(void **state)
 			pair_post_wr(p, id, wr);
 			pair_run(p, weft_prng_below(&rnd, 10000));
 		}
-		pair_settle(p);
-		assert_int_equal(p->end[PAIR_A].failed + p->end[PAIR_B].failed, 0);
+		pair_settle_ok(p);
 		check_psn_is_one_packet(p, PAIR_A);
 		check_psn_is_one_packet(p, PAIR_B);
 		pair_heal(p);
-		pair_expect_idle(p);
-		pair_close(p);
+		pair_close_idle(p);
 	}
 }
 
@@ -267,11 +261,10 @@ static void weft_txw__lossy_wire_and_early_ends(void **state)
 /* A message that ended leaves its PSNs to be resolved: as VOIDs, which carry nothing of it. */
 static void weft_txw_next_packet__void_in_its_place(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	uint32_t voids;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
 					 .types = PAIR_T(DATA),
 					 .count = 5,
@@ -290,17 +283,15 @@ static void weft_txw_next_packet__void_in_its_place(void **state)
 		assert_int_equal(pkt->op.msg_len + pkt->op.off + pkt->op.key + pkt->op.imm, 0);
 	}
 	assert_int_equal(p->end[PAIR_B].write_bytes, 0);
-	pair_expect_idle(p);
-	pair_close(p);
+	pair_close_idle(p);
 }
 
 /* pull: credit used plus what waits, in quanta, rounded up. */
 static void weft_txw_fill_hdr__pull(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 
 	(void)state;
-	pair_warm_up(p);
 	pair_active(p, PAIR_A, PAIR_B)->cc.cwnd = 1;
 	pair_post(p, PAIR_A, WEFT_SRD_WRITE, 10 * 1024 + 1);
 	pair_drain(p);
@@ -319,11 +310,10 @@ static void weft_txw_fill_hdr__pull(void **state)
 /* Chunks of the pool are held for what is open, and given back as the window moves on. */
 static void weft_txw_advance__gives_chunks_back(void **state)
 {
-	struct pair *p = pair_open(2, NULL);
+	struct pair *p = pair_open_warm(NULL);
 	struct weft_srd_usage u;
 
 	(void)state;
-	pair_warm_up(p);
 	for (int i = 0; i < 2000; i++) {
 		pair_post(p, PAIR_A, WEFT_SRD_SEND, 10);
 		pair_settle(p);
@@ -337,11 +327,10 @@ static void weft_txw_advance__gives_chunks_back(void **state)
 /* Bytes in flight, as the peer info tells, are those of what is open, and nothing is left. */
 static void weft_txw__inflight_adds_up(void **state)
 {
-	struct pair *p = pair_open(2, tune_wide);
+	struct pair *p = pair_open_warm(tune_wide);
 	struct weft_srd_peer_info info;
 
 	(void)state;
-	pair_warm_up(p);
 	pair_rule(p, (struct pair_rule){ .fate = PAIR_DROP });
 	pair_post(p, PAIR_A, WEFT_SRD_WRITE, 100 * 1024);
 	pair_post(p, PAIR_A, WEFT_SRD_READ, 100);
