@@ -6,6 +6,8 @@
  * and turns any success into exit 2, because half a result must not look like a whole one. */
 #include "cli/cli.h"
 
+#include "base/spell.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,45 +30,14 @@ const struct weft_cmd *weft_cli_find(const struct weft_cmd *table, const char *n
 	return NULL;
 }
 
-/* Edits (insert, delete, replace) that turn one word into the other. */
-static size_t edit_distance(const char *a, const char *b)
-{
-	size_t row[32];
-	size_t n = strlen(b);
-
-	if (n >= WEFT_ARRAY_SIZE(row))
-		return SIZE_MAX;
-	for (size_t j = 0; j <= n; j++)
-		row[j] = j;
-	for (size_t i = 1; *a; a++, i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (size_t j = 1; j <= n; j++) {
-			size_t best = diagonal + (*a != b[j - 1]);
-
-			diagonal = row[j];
-			best = WEFT_MIN(best, row[j] + 1);
-			row[j] = WEFT_MIN(best, row[j - 1] + 1);
-		}
-	}
-	return row[n];
-}
-
 void weft_cli_unknown(const struct weft_cmd *table, const char *prefix, const char *name)
 {
 	const char *close = NULL;
-	size_t best = 3; /* Two typing mistakes still make a useful guess, three do not. */
+	size_t best = SIZE_MAX;
 
-	for (const struct weft_cmd *c = table; c->name; c++) {
-		size_t d = edit_distance(name, c->name);
-
-		/* A word that shares no letter with the command is not a misspelling of it. */
-		if (d < best && d < strlen(c->name)) {
-			best = d;
+	for (const struct weft_cmd *c = table; c->name; c++)
+		if (weft_spell_is_closer(name, c->name, &best))
 			close = c->name;
-		}
-	}
 	fprintf(stderr, "%s: no such command: %.64s", prefix, name);
 	if (close)
 		fprintf(stderr, "; did you mean %s?\n", close);
