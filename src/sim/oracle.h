@@ -14,13 +14,13 @@ enum weft_invariant {
 	WEFT_I4, /* An error is one that what happened can explain. */
 	WEFT_I5, /* No byte is read or written outside its region, range and life. */
 	WEFT_I6, /* A fault elsewhere changes no status. */
-	WEFT_I7, /* In flight <= window; on credit, when the newest ACK says so, only what was granted. */
+	WEFT_I7, /* In flight <= window; on credit, if the newest ACK says so, only what was granted. */
 	WEFT_I8, /* Retransmissions are bounded by losses, and take another path. */
 	WEFT_I9, /* After healing all work finishes soon. */
 	WEFT_I10, /* A dark path is left within three round trips. */
 	WEFT_I11, /* Senders to one receiver get equal shares. */
 	WEFT_I12, /* Afterwards nothing is left in use. */
-	WEFT_I13, /* Sequence numbers: none used twice, no data before the handshake. One epoch, one partner. */
+	WEFT_I13, /* No PSN is used twice, no data before the handshake; one epoch, one partner. */
 	WEFT_HANG,
 	WEFT_INVARIANTS,
 };
