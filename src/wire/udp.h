@@ -55,14 +55,17 @@ void weft_udp_flush(struct weft_udp *udp);
 uint32_t weft_udp_recv(struct weft_udp *udp, uint32_t budget, weft_wire_rx_fn *fn, void *arg);
 
 /* A destination whose host answered that nobody listens on the port (ICMP port unreachable), one per call;
- * false when there is none. Cheap while nothing is wrong: only looks when a socket reported an error. */
+ * false when there is none. Cheap while nothing is wrong: only looks when a socket reported an error. To be
+ * called until false after each recv that found nothing, or the descriptor may stay readable. A hint and no
+ * proof: whoever can forge packets can forge this. */
 bool weft_udp_next_unreachable(struct weft_udp *udp, union weft_sockaddr *to_out);
 
 struct weft_udp_stats {
 	uint64_t tx_calls, tx_frames, tx_bytes, tx_lost; /* tx_lost: refused by the kernel. */
+	uint64_t tx_too_long; /* Of these, longer than the route takes: ask frame_max again. */
 	uint64_t rx_calls, rx_frames, rx_bytes, rx_empty; /* rx_empty: calls that found nothing. */
 	uint64_t rx_truncated; /* Datagrams longer than frame_max, dropped. */
-	uint32_t rcvbuf, sndbuf; /* As granted. */
+	uint32_t rcvbuf, sndbuf; /* As granted. The kernel counts its own overhead in. */
 	uint32_t sockets;
 	bool gso, gro; /* In use. */
 };

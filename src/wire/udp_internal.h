@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef WEFT_WIRE_UDP_INTERNAL_H
+#define WEFT_WIRE_UDP_INTERNAL_H
+
+/* What udp.c (sockets), udp_tx.c and udp_rx.c share. Includers define _GNU_SOURCE: struct mmsghdr. */
+#include "wire/udp.h"
+
+#include <sys/socket.h>
+
+/* Younger than the headers of some systems that the kernels of have them. */
+#ifndef SOL_UDP
+#define SOL_UDP 17
+#endif
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+#ifndef UDP_GRO
+#define UDP_GRO 104
+#endif
+
+#define UDP_PATHS_MAX 256u
+
+/* Longest UDP payload. IPv6 would carry 40 bytes more than is said here, but not everything on the way, nor
+ * every kernel with GSO, counts alike. */
+#define UDP_PAYLOAD_MAX_V4 (65535u - 20u - 8u)
+#define UDP_PAYLOAD_MAX_V6 (65535u - 40u - 8u)
+
+#define UDP_TX_FRAMES \
+	64u /* Of one batch; also the segments of one send that every kernel with GSO takes. */
+
+#define UDP_RX_VEC_MIN   2u
+#define UDP_RX_VEC_GRO   8u /* Longest receive vector with GRO (64 KiB each) ... */
+#define UDP_RX_VEC_PLAIN 32u /* ... and without (frame_max each). */
+
+/* A message is what one sendmsg() takes: a frame, or several of one length (the last may be shorter) to one
+ * destination over one path. Its frames, and their pieces, follow each other in the batch. */
+struct udp_tx_msg {
+	union weft_sockaddr to;
+	uint32_t path; /* With a socket of its own; stand-ins are 0. */
+	uint32_t first, frames; /* In the batch. */
+	uint32_t seg_len; /* Length of the first frame, and of all but the last. */
+	uint32_t bytes;
+	bool ended; /* By a shorter frame. */
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(uint16_t))];
+	} ctl; /* UDP_SEGMENT, complete but for its value. */
+};
+
+struct udp_tx {
+	struct udp_tx_msg msg[UDP_TX_FRAMES];
+	struct mmsghdr hdr[UDP_TX_FRAMES]; /* One for each message. */
+	struct mmsghdr plain[UDP_TX_FRAMES]; /* One for each frame of a message that GSO refused. */
+	struct iovec iov[UDP_TX_FRAMES * (1 + WEFT_WIRE_IOV_MAX)];
+	uint32_t
+		iov_at[UDP_TX_FRAMES + 1]; /* First piece of each frame, and where the next goes. */
+	uint32_t len[UDP_TX_FRAMES];
+	uint8_t head[UDP_TX_FRAMES * WEFT_WIRE_HEAD_MAX]; /* Heads, one right behind the other. */
+	uint32_t head_used;
+	uint32_t frames, msgs;
+	weft_ns wait_until; /* Of this flush; 0: it has not waited yet. */
+	bool stalled; /* The last wait was in vain, and nothing was sent since. */
+};
+
+struct udp_rx_slot {
+	struct iovec iov;
+	union {
+		struct cmsghdr align;
+		char bytes[2 * CMSG_SPACE(sizeof(int))];
+	} ctl; /* UDP_GRO, and IP_TOS or IPV6_TCLASS. */
+};
+
+struct udp_rx {
+	struct mmsghdr hdr[UDP_RX_VEC_PLAIN];
+	struct udp_rx_slot slot[UDP_RX_VEC_PLAIN];
+	uint8_t *buf; /* owns; the slots' bytes */
+	uint32_t vec, vec_max; /* Length of the receive vector now, and at most. */
+	uint32_t empty; /* Receives that found nothing. */
+};
+
+struct weft_udp {
+	struct weft_udp_cfg cfg;
+	struct weft_udp_stats stats;
+	int fd[UDP_PATHS_MAX]; /* owns; -1: not open yet, fd[0]: that one stands in. */
+	int paths_ep; /* owns; epoll over the sockets of paths > 0, for their errors; -1: none. */
+	int fd_max; /* Paths get no descriptor above. */
+	bool has_errors; /* Some bit below is set. */
+	uint64_t errors[UDP_PATHS_MAX / 64]; /* Paths whose error queue has to be read. */
+	struct udp_tx tx;
+	struct udp_rx rx;
+};
+
+/* Length of the address of our family. */
+static inline socklen_t udp_addr_len(const struct weft_udp *udp)
+{
+	return udp->cfg.addr.sa.sa_family == AF_INET ? sizeof(struct sockaddr_in)
+						     : sizeof(struct sockaddr_in6);
+}
+
+/* The socket of this path reported an error: its error queue is worth a look. */
+static inline void udp_set_error(struct weft_udp *udp, uint32_t path)
+{
+	udp->errors[path / 64] |= UINT64_C(1) << (path % 64);
+	udp->has_errors = true;
+}
+
+/* Open the socket of a path, or let path 0 stand in for it. */
+void udp_open_path(struct weft_udp *udp, uint32_t path);
+
+#endif

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Sending over UDP: frames are gathered into messages as they come (udp_internal.h), and a flush hands all
+ * messages of a batch to the kernel, those in a row over one path by one system call.
+ *
+ * When the kernel refuses
+ *
+ * A message that fails is of little interest to us: its frames are lost, as on any network, and whoever sent
+ * them has a timer. But the kernel also fails messages that are all right, and most of this file is about
+ * telling these apart.
+ *
+ * - An error that some earlier datagram met on its way (port unreachable, ...) is kept in the socket until the
+ *   next call, which returns it and does nothing. So errors that can be of that kind are answered with
+ *   another try.
+ * - The send buffer is full because the card is slower than we are. That is over soon, so it is worth waiting,
+ *   but not long, because our caller holds a lock: a flush waits 1 ms in all. If that was not enough the
+ *   link is stuck, and later flushes do not wait until something was sent.
+ * - ENOBUFS: the queue of the card is full. No poll tells when that ends; a nap has to do.
+ * - GSO is refused though plain datagrams are not (EINVAL, EIO: no support for checksums in the card, a filter
+ *   in the way). Found out by sending the same frames one by one, and if that works GSO is not used again.
+ * - One frame of a GSO message is bad, such as a piece in memory that the application has unmapped (EFAULT): the
+ *   others are sent, one by one. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "wire/udp_internal.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <time.h>
+
+#define TRIES   3u /* Of a message whose failure may be another one's error. */
+#define WAIT_NS WEFT_MS(1) /* Of one flush, in all. */
+#define NAP_NS  WEFT_US(100)
+
+static bool is_full(int err)
+{
+	return err == EAGAIN || err == ENOBUFS || err == ENOMEM;
+}
+
+/* Can this be the error of a datagram sent earlier? What ICMP turns into, that is. */
+static bool is_old(int err)
+{
+	return err != EINVAL && err != EIO && err != EFAULT && err != EPERM && err != EBADF;
+}
+
+static weft_ns now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return WEFT_S(ts.tv_sec) + (weft_ns)ts.tv_nsec;
+}
+
+/* Room may be there (again) when this returns true. */
+static bool wait_for_room(struct weft_udp *udp, uint32_t path, int err)
+{
+	struct pollfd pfd = { .fd = udp->fd[path], .events = POLLOUT };
+	struct udp_tx *tx = &udp->tx;
+	struct timespec left;
+	weft_ns now, ns;
+
+	if (tx->stalled)
+		return false;
+	now = now_ns();
+	if (tx->wait_until == 0)
+		tx->wait_until = now + WAIT_NS;
+	if (now >= tx->wait_until) {
+		tx->stalled = true;
+		return false;
+	}
+	ns = tx->wait_until - now;
+	if (err != EAGAIN)
+		ns = WEFT_MIN(ns, NAP_NS);
+	left = (struct timespec){ .tv_nsec = (long)ns };
+	(void)ppoll(&pfd, err == EAGAIN ? 1 : 0, &left, NULL);
+	return true;
+}
+
+/* Send messages over one path until one is refused for good; returns how many were taken before that, and
+ * why it was refused. */
+static uint32_t push(struct weft_udp *udp, uint32_t path, struct mmsghdr *hdr, uint32_t n,
+		     int *err_out)
+{
+	uint32_t done = 0, tries = 0;
+
+	while (done < n) {
+		int rc = sendmmsg(udp->fd[path], hdr + done, n - done, 0);
+		int err = errno;
+
+		udp->stats.tx_calls++;
+		if (rc > 0) {
+			done += (uint32_t)rc;
+			tries = 0;
+			udp->tx.stalled = false;
+			continue;
+		}
+		if (err == EINTR)
+			continue;
+		if (is_full(err)) {
+			if (wait_for_room(udp, path, err))
+				continue;
+		} else if (is_old(err)) {
+			udp_set_error(udp, path);
+			if (++tries < TRIES)
+				continue;
+		}
+		*err_out = err;
+		break;
+	}
+	return done;
+}
+
+static void count_sent(struct weft_udp *udp, uint32_t frames, uint32_t bytes)
+{
+	udp->stats.tx_frames += frames;
+	udp->stats.tx_bytes += bytes;
+}
+
+static void count_lost(struct weft_udp *udp, uint32_t frames, int err)
+{
+	udp->stats.tx_lost += frames;
+	if (err == EMSGSIZE)
+		udp->stats.tx_too_long += frames;
+}
+
+/* The frames of a message that failed with `why` as a whole. */
+static void send_plain(struct weft_udp *udp, const struct udp_tx_msg *msg, int why)
+{
+	struct udp_tx *tx = &udp->tx;
+	uint32_t done = 0;
+	bool any = false;
+
+	for (uint32_t i = 0; i < msg->frames; i++) {
+		uint32_t f = msg->first + i;
+
+		tx->plain[i].msg_hdr = (struct msghdr){
+			.msg_name = (void *)&msg->to,
+			.msg_namelen = udp_addr_len(udp),
+			.msg_iov = &tx->iov[tx->iov_at[f]],
+			.msg_iovlen = tx->iov_at[f + 1] - tx->iov_at[f],
+		};
+	}
+	while (done < msg->frames) {
+		int err = 0;
+		uint32_t n = push(udp, msg->path, &tx->plain[done], msg->frames - done, &err);
+
+		any |= n > 0;
+		for (; n > 0; n--)
+			count_sent(udp, 1, tx->len[msg->first + done++]);
+		if (done < msg->frames) {
+			n = is_full(err) ? msg->frames - done : 1;
+			count_lost(udp, n, err);
+			done += n;
+		}
+	}
+	if (any && (why == EINVAL || why == EIO))
+		udp->stats.gso = false;
+}
+
+/* Messages that follow each other over one path. */
+static void send_run(struct weft_udp *udp, uint32_t at, uint32_t end)
+{
+	const struct udp_tx_msg *msg = udp->tx.msg;
+
+	while (at < end) {
+		int err = 0;
+		uint32_t n = push(udp, msg[at].path, &udp->tx.hdr[at], end - at, &err);
+
+		for (; n > 0; n--, at++)
+			count_sent(udp, msg[at].frames, msg[at].bytes);
+		if (at == end)
+			break;
+		if (is_full(err)) {
+			for (; at < end; at++)
+				count_lost(udp, msg[at].frames, err);
+			break;
+		}
+		if (msg[at].frames > 1 && (!is_old(err) || err == EMSGSIZE))
+			send_plain(udp, &msg[at], err);
+		else
+			count_lost(udp, msg[at].frames, err);
+		at++;
+	}
+}
+
+void weft_udp_flush(struct weft_udp *udp)
+{
+	struct udp_tx *tx = &udp->tx;
+	uint32_t end;
+
+	tx->wait_until = 0;
+	for (uint32_t at = 0; at < tx->msgs; at = end) {
+		for (end = at + 1; end < tx->msgs && tx->msg[end].path == tx->msg[at].path; end++)
+			;
+		send_run(udp, at, end);
+	}
+	tx->msgs = tx->frames = tx->head_used = 0;
+}
+
+static bool is_same_addr(const union weft_sockaddr *a, const union weft_sockaddr *b)
+{
+	if (a->sa.sa_family == AF_INET)
+		return a->in4.sin_port == b->in4.sin_port &&
+		       a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+	return a->in6.sin6_port == b->in6.sin6_port &&
+	       a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
+	       memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
+}
+
+/* May a frame of this length become the next segment of the message? Their number needs no check: a batch
+ * has no more frames than a message may have. */
+static bool can_join(const struct weft_udp *udp, const struct udp_tx_msg *msg,
+		     const union weft_sockaddr *to, uint32_t path, uint32_t len)
+{
+	uint32_t max = to->sa.sa_family == AF_INET ? UDP_PAYLOAD_MAX_V4 : UDP_PAYLOAD_MAX_V6;
+
+	return udp->stats.gso && !msg->ended && len > 0 && len <= msg->seg_len &&
+	       msg->bytes + len <= max && msg->path == path && is_same_addr(&msg->to, to);
+}
+
+static void join(struct weft_udp *udp, uint32_t len, uint32_t pieces)
+{
+	struct udp_tx *tx = &udp->tx;
+	struct udp_tx_msg *msg = &tx->msg[tx->msgs - 1];
+	struct msghdr *hdr = &tx->hdr[tx->msgs - 1].msg_hdr;
+
+	if (hdr->msg_control == NULL) {
+		uint16_t seg_len = (uint16_t)msg->seg_len;
+
+		memcpy(CMSG_DATA(&msg->ctl.align), &seg_len, sizeof(seg_len));
+		hdr->msg_control = msg->ctl.bytes;
+		hdr->msg_controllen = sizeof(msg->ctl.bytes);
+	}
+	hdr->msg_iovlen += pieces;
+	msg->frames++;
+	msg->bytes += len;
+	msg->ended = len < msg->seg_len;
+}
+
+static void begin(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path, uint32_t len,
+		  uint32_t pieces)
+{
+	struct udp_tx *tx = &udp->tx;
+	struct udp_tx_msg *msg = &tx->msg[tx->msgs];
+	struct msghdr *hdr = &tx->hdr[tx->msgs++].msg_hdr;
+
+	if (to->sa.sa_family == AF_INET)
+		msg->to.in4 = to->in4;
+	else
+		msg->to.in6 = to->in6;
+	msg->path = path;
+	msg->first = tx->frames;
+	msg->frames = 1;
+	msg->seg_len = msg->bytes = len;
+	msg->ended = false;
+	hdr->msg_iov = &tx->iov[tx->iov_at[tx->frames]];
+	hdr->msg_iovlen = pieces;
+	hdr->msg_control = NULL;
+	hdr->msg_controllen = 0;
+}
+
+void weft_udp_send(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t path,
+		   const void *head, uint32_t head_len, const struct iovec *iov, uint32_t iov_len)
+{
+	struct udp_tx *tx = &udp->tx;
+	struct iovec *at = &tx->iov[tx->iov_at[tx->frames]], *first = at;
+	uint32_t p = path % udp->cfg.paths, pieces;
+	size_t len = head_len;
+
+	weft_assert(head_len <= WEFT_WIRE_HEAD_MAX && iov_len <= WEFT_WIRE_IOV_MAX);
+	for (uint32_t i = 0; i < iov_len; i++)
+		len += iov[i].iov_len;
+	if (len > udp->cfg.frame_max || to->sa.sa_family != udp->cfg.addr.sa.sa_family) {
+		count_lost(udp, 1, len > udp->cfg.frame_max ? EMSGSIZE : EAFNOSUPPORT);
+		return;
+	}
+	if (udp->fd[p] < 0)
+		udp_open_path(udp, p);
+	if (udp->fd[p] == udp->fd[0])
+		p = 0;
+
+	if (head_len > 0) {
+		memcpy(tx->head + tx->head_used, head, head_len);
+		*at++ = (struct iovec){ tx->head + tx->head_used, head_len };
+		tx->head_used += head_len;
+	}
+	for (uint32_t i = 0; i < iov_len; i++)
+		if (iov[i].iov_len > 0)
+			*at++ = iov[i];
+	pieces = (uint32_t)(at - first);
+
+	if (tx->msgs > 0 && can_join(udp, &tx->msg[tx->msgs - 1], to, p, (uint32_t)len))
+		join(udp, (uint32_t)len, pieces);
+	else
+		begin(udp, to, p, (uint32_t)len, pieces);
+	tx->len[tx->frames++] = (uint32_t)len;
+	tx->iov_at[tx->frames] = tx->iov_at[tx->frames - 1] + pieces;
+	if (tx->frames == UDP_TX_FRAMES)
+		weft_udp_flush(udp);
+}
