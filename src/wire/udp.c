@@ -12,9 +12,6 @@
  *
  * Descriptors belong to the application that we are loaded into: paths take none from the upper half of what
  * its limit allows. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "wire/udp_internal.h"
 
 #include "base/assert.h"
@@ -52,8 +49,8 @@ static void ask_buffer(int fd, int name, int name_force, uint32_t bytes)
 		(void)set_int(fd, SOL_SOCKET, name, value);
 }
 
-/* A socket at our address with this port (0: any), set up for sending. */
-static int open_bound(const struct weft_udp *udp, in_port_t port, int *fd_out)
+/* A socket at our address with this port (0: any), set up for sending; or -errno. */
+static int open_bound(const struct weft_udp *udp, in_port_t port)
 {
 	union weft_sockaddr addr = udp->cfg.addr;
 	bool v4 = addr.sa.sa_family == AF_INET;
@@ -89,8 +86,7 @@ static int open_bound(const struct weft_udp *udp, in_port_t port, int *fd_out)
 		rc = -errno;
 		goto err_close;
 	}
-	*fd_out = fd;
-	return 0;
+	return fd;
 
 err_close:
 	close(fd);
@@ -104,7 +100,8 @@ void udp_open_path(struct weft_udp *udp, uint32_t path)
 
 	weft_assert(path > 0 && path < udp->cfg.paths && udp->fd[path] < 0);
 	udp->fd[path] = udp->fd[0];
-	if (open_bound(udp, 0, &fd))
+	fd = open_bound(udp, 0);
+	if (fd < 0)
 		return;
 	if (fd > udp->fd_max) {
 		close(fd);
@@ -194,9 +191,10 @@ int weft_udp_open(const struct weft_udp_cfg *cfg, struct weft_udp **udp_out)
 	(void)getrlimit(RLIMIT_NOFILE, &files);
 	udp->fd_max = (int)WEFT_MIN(files.rlim_cur / 2, (rlim_t)INT32_MAX);
 
-	rc = open_bound(udp, v4 ? cfg->addr.in4.sin_port : cfg->addr.in6.sin6_port, &udp->fd[0]);
-	if (rc)
+	rc = open_bound(udp, v4 ? cfg->addr.in4.sin_port : cfg->addr.in6.sin6_port);
+	if (rc < 0)
 		goto err_free;
+	udp->fd[0] = rc;
 	udp->stats.sockets = 1;
 	rc = open_rx(udp);
 	if (rc)
@@ -236,13 +234,13 @@ int weft_udp_frame_max(struct weft_udp *udp, const union weft_sockaddr *to, uint
 {
 	bool v4 = udp->cfg.addr.sa.sa_family == AF_INET;
 	uint32_t mtu, heads;
-	int fd, rc;
+	int fd, rc = 0;
 
 	if (to->sa.sa_family != udp->cfg.addr.sa.sa_family)
 		return -EAFNOSUPPORT;
-	rc = open_bound(udp, 0, &fd);
-	if (rc)
-		return rc;
+	fd = open_bound(udp, 0);
+	if (fd < 0)
+		return fd;
 	if (connect(fd, &to->sa, udp_addr_len(udp))) {
 		rc = -errno;
 	} else {

@@ -2,7 +2,10 @@
 #ifndef WEFT_WIRE_UDP_INTERNAL_H
 #define WEFT_WIRE_UDP_INTERNAL_H
 
-/* What udp.c (sockets), udp_tx.c and udp_rx.c share. Includers define _GNU_SOURCE: struct mmsghdr. */
+/* What udp.c (sockets), udp_tx.c and udp_rx.c share. To be included first. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* struct mmsghdr */
+#endif
 #include "wire/udp.h"
 
 #include <sys/socket.h>

@@ -9,9 +9,6 @@
  * them by failing the next call with their errno, once, whatever that call was about (udp_tx.c). Sockets
  * of paths never receive and may not send again for long, so they are looked after by an epoll that is asked
  * now and then, when there is nothing else to do. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "wire/udp_internal.h"
 
 #include <errno.h>

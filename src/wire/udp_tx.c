@@ -19,9 +19,6 @@
  *   in the way). Found out by sending the same frames one by one, and if that works GSO is not used again.
  * - One frame of a GSO message is bad, such as a piece in memory that the application has unmapped (EFAULT): the
  *   others are sent, one by one. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include "wire/udp_internal.h"
 
 #include "base/assert.h"
