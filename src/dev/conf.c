@@ -209,11 +209,12 @@ static_assert(sizeof(enum weft_conf_wire) == sizeof(unsigned int) &&
 
 static const struct row rows[] = {
 	{ "WEFT_ADDR", "",
-	  "addresses of this host for its cards, by comma; none: those of its interfaces",
+	  "addresses or interfaces of this host for its cards, by comma; none: all that fit",
 	  TEXT(addr) },
 	{ "WEFT_INSTANCE", "",
 	  "instance type whose cards to show; none: cards of no particular type", TEXT(instance) },
-	{ "WEFT_CARDS", "auto", "number of cards; auto: as many as the instance type has, else 1",
+	{ "WEFT_CARDS", "auto",
+	  "number of cards; auto: that of the instance type, else one for each WEFT_ADDR",
 	  FIELD(cards), .parse = parse_u32, RANGE(1, 32), OR_AUTO },
 	{ "WEFT_WIRE", "auto",
 	  "auto, udp or local; auto: shared memory within a host, UDP between hosts", FIELD(wire),

@@ -23,12 +23,13 @@ enum weft_conf_log {
 struct weft_conf {
 	char addr[512]; /* WEFT_ADDR: addresses of this host, by comma; empty: the interfaces'. */
 	char instance[64]; /* WEFT_INSTANCE: instance type whose cards to show; empty: none. */
-	uint32_t cards; /* WEFT_CARDS: number of cards; 0: by the instance, else 1. */
+	uint32_t
+		cards; /* WEFT_CARDS: 0: by the instance, else one for each of WEFT_ADDR, else 1. */
 	enum weft_conf_wire wire; /* WEFT_WIRE */
 	/* WEFT_PORT_BASE: 20000; cards x 256 ports from there, at most 21808, so that 32 cards end below
 	 * 30000, where NodePorts and then ephemeral ports begin. */
 	uint32_t port_base;
-	char key[128]; /* WEFT_KEY: cluster secret; empty: see addr.c, "Keys". */
+	char key[128]; /* WEFT_KEY: cluster secret; empty: see key.c. */
 	char run_dir[192]; /* WEFT_RUN_DIR: /dev/shm/weft-$UID; see weft_conf_run_dir(). */
 	uint32_t paths; /* WEFT_PATHS: 0: 64, and 1 on loopback. */
 	uint32_t mtu; /* WEFT_MTU: bytes of an IP packet; 0: the interface's. */
