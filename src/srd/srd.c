@@ -583,6 +583,49 @@ void weft_srd_on_qp_gone(struct weft_srd *srd, uint16_t qpn, weft_ns now)
 	}
 }
 
+void weft_srd_cancel(struct weft_srd *srd, uint64_t cookie, enum weft_srd_status status, weft_ns now)
+{
+	advance(srd, now);
+	for (uint32_t i = 0; i < srd->cfg.msgs_max; i++) {
+		struct weft_msg *msg = &srd->msgs[i];
+		struct weft_ctx *ctx;
+
+		if (msg->where == WEFT_MSG_FREE || msg->cookie != cookie || msg->completed)
+			continue;
+		ctx = &srd->ctxs[msg->ctx];
+		weft_msg_fail(srd, msg, status);
+		weft_msg_check_done(srd, msg);
+		weft_ctx_arm(srd, ctx);
+		return;
+	}
+}
+
+void weft_srd_on_unreachable(struct weft_srd *srd, const struct weft_gid *gid, weft_ns now)
+{
+	uint32_t i = weft_ctx_find(srd, gid);
+	struct weft_ctx *ctx;
+
+	advance(srd, now);
+	if (i == WEFT_NIL)
+		return;
+	ctx = &srd->ctxs[i];
+	switch ((enum weft_ctx_state)ctx->state) {
+	case WEFT_CTX_HELLO:
+		weft_ctx_fail(srd, ctx, WEFT_SRD_REMOTE_QPN, false);
+		break;
+	case WEFT_CTX_OPEN:
+		weft_ctx_fail(srd, ctx, WEFT_SRD_ABORT, false);
+		break;
+	case WEFT_CTX_FIN:
+		weft_ctx_fail(srd, ctx, WEFT_SRD_FLUSHED, false);
+		break;
+	case WEFT_CTX_FREE:
+	case WEFT_CTX_CLOSED:
+		return;
+	}
+	weft_ctx_arm(srd, ctx);
+}
+
 void weft_srd_close(struct weft_srd *srd, weft_ns now)
 {
 	advance(srd, now);

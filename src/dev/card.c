@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Cards: who has which open, the identity on the wire, one round of work, and the end of it all.
+ *
+ * Opening a card costs some memory. When its first QP is made the card comes up: it binds a port of its
+ * range, whose number is its slot and thereby the upper half of its QPNs, and opens its links. It goes down
+ * when the last who has it open closes it, or at exit: peers are told (the engines' orderly close), which
+ * takes some milliseconds at most.
+ *
+ * Fork. The child inherits sockets and shared memory that are the parent's identity. If it kept them, peers
+ * would not notice the parent's death; if it used them, two processes would be one peer. So in the child each
+ * card is dead: descriptors are closed, mappings dropped, and everything that is tried on it fails with EIO.
+ * A card opened afresh in the child is a new one. */
+#include "dev/core.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_once_t once;
+	struct weft_card *cards[WEFT_CARDS_MAX]; /* owns */
+	bool ended;
+} weft_dev = { .lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT };
+
+/* Fork */
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&weft_dev.lock);
+}
+
+static void after_fork_parent(void)
+{
+	pthread_mutex_unlock(&weft_dev.lock);
+}
+
+static void after_fork_child(void)
+{
+	pthread_mutex_init(&weft_dev.lock, NULL);
+	weft_helper_forked();
+	weft_report_forked();
+	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++) {
+		struct weft_card *card = weft_dev.cards[i];
+
+		if (!card)
+			continue;
+		weft_dev.cards[i] = NULL; /* Its objects are the application's still: not freed. */
+		card->dead = true;
+		pthread_mutex_init(&card->lock, NULL);
+		for (uint32_t k = 0; k < WEFT_LINKS; k++)
+			weft_link_forked(&card->link[k]);
+		card->up = false;
+	}
+}
+
+/* The end */
+
+static void at_exit(void)
+{
+	weft_helper_stop();
+	pthread_mutex_lock(&weft_dev.lock);
+	weft_dev.ended = true;
+	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++) {
+		struct weft_card *card = weft_dev.cards[i];
+
+		/* A thread that sits in a lock for ever must not keep the process from ending. */
+		if (!card || !card->up || !weft_card_trylock(card))
+			continue;
+		weft_report(card);
+		for (uint32_t k = 0; k < WEFT_LINKS; k++)
+			weft_link_close(&card->link[k]);
+		card->up = false;
+		card->dead = true;
+		weft_card_unlock(card);
+	}
+	weft_report_fini();
+	pthread_mutex_unlock(&weft_dev.lock);
+}
+
+static void init_once(void)
+{
+	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+	atexit(at_exit);
+}
+
+void weft_card_each(void (*fn)(struct weft_card *card, void *arg), void *arg)
+{
+	pthread_mutex_lock(&weft_dev.lock);
+	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++)
+		if (weft_dev.cards[i])
+			fn(weft_dev.cards[i], arg);
+	pthread_mutex_unlock(&weft_dev.lock);
+}
+
+/* Open and close */
+
+static struct weft_card *card_create(const struct weft_card_info *info)
+{
+	struct weft_card *card = aligned_alloc(64, (sizeof(*card) + 63) / 64 * 64);
+	uint32_t start;
+
+	if (!card)
+		return NULL;
+	memset(card, 0, sizeof(*card));
+	card->info = info;
+	pthread_mutex_init(&card->lock, NULL);
+	for (uint32_t k = 0; k < WEFT_LINKS; k++) {
+		card->link[k].card = card;
+		card->link[k].kind = (enum weft_link_kind)k;
+	}
+	/* QPNs start somewhere else each time, so that a late message to our predecessor finds nobody. */
+	start = (uint32_t)weft_clock() ^ (uint32_t)getpid() * 2654435761u;
+	for (uint32_t i = 0; i < WEFT_DEV_QP_MAX; i++)
+		card->index_free[i] = (uint8_t)((start >> 8) + i);
+	card->index_len = WEFT_DEV_QP_MAX;
+	return card;
+}
+
+int weft_card_open(uint32_t index, struct weft_card **card_out)
+{
+	const struct weft_card_info *cards;
+	uint32_t count;
+	const char *why;
+	int err;
+
+	pthread_once(&weft_dev.once, init_once);
+	err = weft_cardset_get(&cards, &count, &why);
+	if (err)
+		return err;
+	if (index >= count)
+		return -ENODEV;
+	pthread_mutex_lock(&weft_dev.lock);
+	if (weft_dev.ended) {
+		err = -ENODEV;
+	} else if (!weft_dev.cards[index]) {
+		weft_dev.cards[index] = card_create(&cards[index]);
+		if (!weft_dev.cards[index])
+			err = -ENOMEM;
+	}
+	if (!err) {
+		weft_dev.cards[index]->refs++;
+		*card_out = weft_dev.cards[index];
+	}
+	pthread_mutex_unlock(&weft_dev.lock);
+	return err;
+}
+
+void weft_card_close(struct weft_card *card)
+{
+	pthread_mutex_lock(&weft_dev.lock);
+	weft_assert(card->refs);
+	/* Objects that the application forgot keep the card: they point to it. */
+	if (--card->refs || card->pds || card->cqs || card->channel_list || card->dead) {
+		pthread_mutex_unlock(&weft_dev.lock);
+		return;
+	}
+	weft_dev.cards[card->info->index] = NULL;
+	weft_card_lock(card);
+	weft_report(card);
+	for (uint32_t k = 0; k < WEFT_LINKS; k++)
+		weft_link_close(&card->link[k]);
+	weft_card_unlock(card);
+	pthread_mutex_unlock(&weft_dev.lock);
+	weft_peers_fini(card);
+	weft_regions_fini(card);
+	free(card->hosts);
+	pthread_mutex_destroy(&card->lock);
+	free(card);
+}
+
+const struct weft_card_info *weft_card_info(const struct weft_card *card)
+{
+	return card->info;
+}
+
+/* Coming up */
+
+int weft_card_up(struct weft_card *card)
+{
+	const struct weft_conf *conf = weft_conf_get();
+	int err;
+
+	if (card->dead)
+		return -EIO;
+	if (card->up)
+		return 0;
+	card->now = weft_clock();
+	err = weft_link_open_udp(&card->link[WEFT_LINK_UDP]);
+	if (err)
+		return err;
+	if (conf->wire != WEFT_CONF_WIRE_UDP) {
+		err = weft_link_open_local(&card->link[WEFT_LINK_LOCAL]);
+		if (err && conf->wire == WEFT_CONF_WIRE_LOCAL) {
+			weft_link_close(&card->link[WEFT_LINK_UDP]);
+			return err;
+		}
+	}
+	card->up = true;
+	for (struct weft_channel *c = card->channel_list; c; c = c->next_on_card)
+		weft_channel_watch(c);
+	weft_report_up(card);
+	weft_helper_start();
+	return 0;
+}
+
+/* Work */
+
+#define REPORT_EVERY WEFT_MS(10)
+
+bool weft_card_work(struct weft_card *card)
+{
+	uint32_t got = 0;
+
+	if (!card->up)
+		return false;
+	card->now = weft_clock();
+	/* Shared memory first: looking costs nothing. The socket costs a system call, so while shared memory
+	 * is busy and the socket is not, only every so often. */
+	got = weft_link_recv(&card->link[WEFT_LINK_LOCAL]);
+	got += weft_link_recv(&card->link[WEFT_LINK_UDP]);
+	for (uint32_t k = 0; k < WEFT_LINKS; k++)
+		weft_link_timer(&card->link[k]);
+	if (card->waiting)
+		weft_sq_retry(card);
+	for (uint32_t k = 0; k < WEFT_LINKS; k++)
+		weft_link_drain(&card->link[k]);
+	if (card->now >= card->report_at) {
+		card->report_at = card->now + REPORT_EVERY;
+		weft_report(card);
+	}
+	return got != 0;
+}
+
+void weft_card_progress(struct weft_card *card)
+{
+	atomic_fetch_add_explicit(&card->activity, 1, memory_order_relaxed);
+	if (weft_card_trylock(card)) {
+		weft_card_work(card);
+		weft_card_unlock(card);
+	}
+}

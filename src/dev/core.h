@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef WEFT_DEV_CORE_H
+#define WEFT_DEV_CORE_H
+
+/* The device from inside: its structs, and what its files offer each other.
+ *
+ *	card.c      cards: open, identity on the wire, progress, closing, fork
+ *	link.c      a link is an engine and its wire; the engine's questions go to the files below
+ *	peer.c      who we talk to: hosts, processes on them, over which link
+ *	mr.c        protection domains and memory regions: checks, and every copy to or from them
+ *	ah.c        address handles
+ *	qp.c        queue pairs: life, states
+ *	sq.c        send queues: work requests from the doorbell to their completion
+ *	rq.c        receive queues
+ *	cq.c        completion queues and channels
+ *	helper.c    the thread that works while no client does
+ *	report.c    counters for others to read
+ *
+ * Everything here runs under the card's lock unless its comment says otherwise (locking.h). */
+#include "dev/conf.h"
+#include "dev/counters.h"
+#include "dev/dev.h"
+#include "dev/locking.h"
+#include "srd/srd.h"
+#include "wire/local.h"
+#include "wire/udp.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <time.h>
+
+#define WEFT_QPN_SLOT(qpn)  ((uint32_t)(qpn) >> 8)
+#define WEFT_QPN_INDEX(qpn) ((uint32_t)(qpn)&0xffu)
+
+/* A UD message carries its queue key under this mask, so that it never fits an SRD queue pair and the other
+ * way round: the receiver refuses it like one with a wrong key. */
+#define WEFT_UD_KEY_MASK 0x55440000u
+
+static inline weft_ns weft_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (weft_ns)ts.tv_sec * 1000000000u + (weft_ns)ts.tv_nsec;
+}
+
+static inline uint32_t weft_gid_hash(const struct weft_gid *gid)
+{
+	uint64_t a, b;
+
+	memcpy(&a, gid->raw, 8);
+	memcpy(&b, gid->raw + 8, 8);
+	return (uint32_t)(((a ^ (b * 0x9e3779b97f4a7c15u)) * 0xbf58476d1ce4e5b9u) >> 32);
+}
+
+/* Links */
+
+enum weft_link_kind {
+	WEFT_LINK_UDP,
+	WEFT_LINK_LOCAL,
+	WEFT_LINKS,
+};
+
+struct weft_link_lane {
+	struct weft_gid to; /* Engine address. */
+	struct weft_lane *lane; /* NULL: nobody there; look again at retry_at. */
+	weft_ns retry_at;
+	bool dirty; /* Frames were sent since the last flush. */
+};
+
+#define WEFT_LANES_MAX 512u /* Power of two; lanes of one card in a hash with open addressing. */
+
+struct weft_link {
+	struct weft_card *card; /* borrows */
+	enum weft_link_kind kind;
+	struct weft_srd *srd; /* NULL: this link is not in use. */
+	void *mem; /* owns: where the engine lives. */
+	size_t mem_size;
+	weft_ns deadline; /* Of the engine. */
+	struct weft_udp *udp; /* owns */
+	struct weft_local *local; /* owns */
+	struct weft_link_lane *lanes; /* owns: WEFT_LANES_MAX. */
+	uint32_t lanes_used;
+	weft_ns reap_at;
+	uint32_t quiet_polls; /* Looks in a row that found nothing. */
+	uint32_t corked; /* Work requests posted since the last drain. */
+};
+
+/* Peers */
+
+struct weft_peer { /* A process on a host. */
+	struct weft_host *host; /* borrows */
+	struct weft_peer *next;
+	struct weft_link *link; /* borrows */
+	uint32_t engine; /* Its handle there. */
+	uint32_t outstanding; /* Work requests accepted by the engine. */
+	uint8_t slot;
+};
+
+struct weft_host { /* A card's address. Counted by address handles. */
+	struct weft_gid gid;
+	struct weft_host *hash_next;
+	struct weft_peer *peers; /* owns; last used first. */
+	uint32_t refs;
+};
+
+/* Objects */
+
+struct weft_pd {
+	struct weft_card *card; /* borrows */
+	uint32_t refs; /* MRs, AHs, QPs. */
+	uint32_t ahs;
+	struct weft_ah **ah_hash; /* owns; by gid. */
+	uint32_t ah_hash_size;
+	uint16_t ah_next; /* Where to look for a free number. */
+	uint64_t *ah_used; /* owns: a bit per number. */
+};
+
+struct weft_ah {
+	struct weft_pd *pd; /* borrows */
+	struct weft_ah *hash_next;
+	struct weft_host *host; /* ref */
+	uint32_t refs;
+	uint16_t number;
+};
+
+struct weft_region { /* What the key table knows of an MR. */
+	struct weft_mr mr;
+	uint32_t next_free;
+	uint8_t gen; /* Upper bits of the key in use. */
+	bool live;
+};
+
+enum weft_wqe_state {
+	WEFT_WQE_FREE,
+	WEFT_WQE_WAITS, /* On the QP's list: the engine would not take it yet. */
+	WEFT_WQE_POSTED, /* The engine has it. */
+};
+
+struct weft_wqe {
+	struct weft_wr wr;
+	struct weft_peer *peer; /* While POSTED. */
+	uint32_t len;
+	uint16_t next; /* Free list or waiting list. */
+	uint8_t state; /* enum weft_wqe_state. */
+};
+
+struct weft_rqe {
+	struct weft_recv_wr wr;
+	uint32_t len; /* Room for a message. */
+	uint32_t next_free;
+	bool bad; /* A piece went away after the claim: completes with 5. */
+};
+
+#define WEFT_NONE16 UINT16_MAX
+#define WEFT_NONE32 UINT32_MAX
+
+struct weft_qp {
+	struct weft_card *card; /* borrows */
+	struct weft_pd *pd; /* ref */
+	struct weft_cq *send_cq, *recv_cq; /* refs */
+	void *user;
+	enum weft_qp_type type;
+	_Atomic int state; /* enum weft_qp_state; changed under the card's lock, read anywhere. */
+	uint16_t qpn;
+	uint8_t index;
+	uint8_t rnr_retry;
+	bool unsolicited;
+	uint32_t gen; /* Of the slot: in cookies and completions. */
+	uint32_t qkey;
+	struct weft_qp *next_waiting; /* On card->waiting. */
+	bool on_waiting;
+
+	struct {
+		struct weft_wqe *wqe; /* owns: depth of them. */
+		uint32_t depth, sge_max, inline_max;
+		_Atomic uint32_t
+			posted; /* Ever; less what was polled is what counts against depth. */
+		uint16_t free, wait_head, wait_tail;
+		bool silent; /* Going away: no completions any more. */
+	} sq;
+
+	struct {
+		struct weft_rqe *rqe; /* owns: depth of them. */
+		uint32_t *queue; /* owns: posted ones in order, a ring of mask + 1. */
+		uint32_t depth, sge_max, mask;
+		uint32_t head, tail; /* Free-running; a receive given back goes in front of head. */
+		uint32_t free;
+		uint32_t posted;
+	} rq;
+};
+
+/* What of a QP outlives it: see locking.h. */
+struct weft_qp_slot {
+	struct weft_qp *qp; /* NULL: none. */
+	_Atomic uint32_t gen;
+	_Atomic uint32_t sq_polled, rq_polled;
+};
+
+struct weft_cq_entry {
+	struct weft_cqe cqe;
+	uint32_t gen; /* Of the QP's slot. */
+};
+
+struct weft_cq {
+	struct weft_card *card; /* borrows */
+	struct weft_channel *channel; /* ref; may be NULL. */
+	void *user;
+	pthread_mutex_t lock; /* Consumers. */
+	bool unlocked; /* Single-threaded: the lock is not used. */
+	struct weft_cq_entry *ring; /* owns: mask + 1. */
+	uint32_t mask, depth;
+	uint32_t refs; /* QPs. */
+	uint32_t skipped; /* Sessions in a row that found completions at once: progress is due. */
+	uint32_t empty; /* Sessions in a row that found none, also after progress. */
+	struct weft_cqe out; /* Of the consumer: what next() returned. */
+
+	_Alignas(64) _Atomic uint32_t tail; /* Producer's. */
+	/* What did not fit: the client polls less than it posts. Moves into the ring as that empties. */
+	struct weft_cq_entry *overflow; /* owns */
+	uint32_t overflow_len, overflow_cap, overflow_at;
+	_Atomic bool armed;
+	bool queued; /* On the channel's list of events (its lock). */
+	uint32_t events, acked; /* Delivered by the channel; its lock. */
+	struct weft_cq *next_event; /* On the channel's list. */
+	struct weft_cq *next_on_card;
+
+	_Alignas(64) _Atomic uint32_t head; /* Consumer's. */
+};
+
+struct weft_channel {
+	struct weft_card *card; /* borrows */
+	pthread_mutex_t lock;
+	pthread_cond_t acked;
+	int fd; /* epoll fd: event_fd and the card's wires. */
+	int event_fd;
+	uint32_t refs; /* CQs. */
+	struct weft_cq *first, *last; /* Events not yet fetched. */
+	struct weft_channel *next_on_card;
+};
+
+struct weft_card {
+	const struct weft_card_info *info; /* borrows, for ever. */
+	pthread_mutex_t lock;
+	uint32_t refs; /* Opens; weft_dev.lock. */
+	bool dead; /* Inherited over a fork: nothing works any more. */
+	bool up; /* The identity is claimed, the links are there. */
+	uint8_t slot;
+	uint16_t port;
+	weft_ns now; /* Of the latest progress. */
+	weft_ns report_at;
+	struct weft_link link[WEFT_LINKS];
+
+	_Atomic uint32_t activity; /* Counts posts and polls: the helper looks whether it moves. */
+	_Atomic uint32_t armed; /* CQs whose client may sleep on a channel. */
+
+	struct weft_host **hosts; /* owns: hash by gid. */
+	uint32_t hosts_size, hosts_len;
+
+	struct weft_region **regions; /* owns: pages of WEFT_REGION_PAGE. */
+	uint32_t regions_len, region_free_head, region_free_tail, regions_free;
+	uint32_t pds, cqs, qps;
+
+	struct weft_qp_slot slots[WEFT_DEV_QP_MAX];
+	uint8_t index_free[WEFT_DEV_QP_MAX]; /* Queue: oldest first. */
+	uint32_t index_head, index_len;
+	struct weft_qp *waiting; /* QPs with work requests that an engine would not take. */
+	struct weft_cq *cq_list;
+	struct weft_channel *channel_list;
+
+	uint64_t drops_ud; /* UD messages that their receiver did not take. */
+	uint64_t cq_overflows;
+	uint64_t bad_frames;
+};
+
+static inline void weft_card_lock(struct weft_card *card)
+{
+	pthread_mutex_lock(&card->lock);
+}
+
+static inline bool weft_card_trylock(struct weft_card *card)
+{
+	return pthread_mutex_trylock(&card->lock) == 0;
+}
+
+static inline void weft_card_unlock(struct weft_card *card)
+{
+	pthread_mutex_unlock(&card->lock);
+}
+
+/* card.c */
+int weft_card_up(struct weft_card *card); /* Claim the identity and open the links, once. */
+/* One round: receive, timers, waiting work requests, transmit. True: something was done. */
+bool weft_card_work(struct weft_card *card);
+/* Runs fn for every open card of the process; not under the card's lock. */
+void weft_card_each(void (*fn)(struct weft_card *card, void *arg), void *arg);
+
+/* link.c */
+int weft_link_open_udp(struct weft_link *link);
+int weft_link_open_local(struct weft_link *link);
+void weft_link_close(struct weft_link *link);
+void weft_link_forked(struct weft_link *link);
+uint32_t weft_link_recv(struct weft_link *link);
+void weft_link_timer(struct weft_link *link);
+void weft_link_drain(struct weft_link *link);
+/* The address by which engines know a process: the GID with the slot folded in. */
+void weft_link_address(const struct weft_card *card, const struct weft_gid *gid, uint8_t slot,
+		       struct weft_gid *address_out);
+/* And back. */
+void weft_link_gid(const struct weft_card *card, const struct weft_gid *address,
+		   struct weft_gid *gid_out, uint8_t *slot_out);
+/* Whether the process with this address can be reached through shared memory. */
+bool weft_link_sees(struct weft_link *link, const struct weft_gid *address);
+/* Before sleeping: true when something has come already. */
+bool weft_link_sleep(struct weft_link *link);
+void weft_link_awake(struct weft_link *link);
+
+/* peer.c */
+struct weft_host *weft_host_get(struct weft_card *card, const struct weft_gid *gid);
+void weft_host_put(struct weft_card *card, struct weft_host *host);
+struct weft_peer *weft_peer_find(struct weft_card *card, struct weft_host *host, uint8_t slot,
+				 int *error_out);
+void weft_peers_fini(struct weft_card *card);
+
+/* mr.c */
+struct weft_region *weft_region_find(struct weft_card *card, uint32_t key, bool remote);
+/* A piece of local memory that a work request names: 0 or -EACCES. */
+int weft_region_check(struct weft_card *card, const struct weft_pd *pd, const struct weft_sge *sge,
+		      uint32_t access);
+/* Where [addr, addr + len) of the region `rkey` lies in our memory; NULL unless all of it may be accessed. */
+void *weft_region_remote(struct weft_card *card, const struct weft_pd *pd, uint32_t rkey,
+			 uint64_t addr, uint64_t len, uint32_t access);
+/* Scatter or find pieces of [off, off + len) over a list of SGEs. The list was checked before. */
+uint32_t weft_sges_slice(struct weft_card *card, const struct weft_sge *sge, uint32_t n,
+			 uint32_t off, uint32_t len, struct iovec *iov_out);
+void weft_regions_fini(struct weft_card *card);
+
+/* ah.c */
+uint16_t weft_ah_lookup(const struct weft_pd *pd, const struct weft_gid *gid);
+void weft_ahs_fini(struct weft_pd *pd);
+
+/* sq.c */
+void weft_sq_init(struct weft_qp *qp);
+void weft_sq_flush(struct weft_qp *qp, bool silently);
+void weft_sq_retry(struct weft_card *card);
+void weft_sq_cancel_mr(struct weft_card *card, const struct weft_pd *pd, uint32_t lkey);
+void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah);
+void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_status status);
+struct weft_wqe *weft_sq_by_cookie(struct weft_card *card, uint64_t cookie,
+				   struct weft_qp **qp_out);
+void weft_sq_doorbell(struct weft_card *card);
+
+/* rq.c */
+void weft_rq_init(struct weft_qp *qp);
+void weft_rq_flush(struct weft_qp *qp, bool silently);
+enum weft_srd_status weft_rq_claim(struct weft_card *card, const struct weft_srd_msg_info *info,
+				   uint64_t *recv_out);
+void weft_rq_place(struct weft_card *card, uint64_t recv, uint32_t off, const void *data,
+		   uint32_t len);
+void weft_rq_done(struct weft_card *card, uint64_t recv, const struct weft_srd_msg_info *info);
+void weft_rq_release(struct weft_card *card, uint64_t recv, const struct weft_srd_msg_info *info);
+/* The QP that may be the target of a remote operation now, or NULL. */
+struct weft_qp *weft_qp_target(struct weft_card *card, uint16_t qpn);
+
+/* qp.c */
+struct weft_qp *weft_qp_by_number(struct weft_card *card, uint16_t qpn);
+
+/* cq.c */
+void weft_cq_push(struct weft_cq *cq, const struct weft_qp *qp, const struct weft_cqe *cqe);
+bool weft_cq_is_full(const struct weft_cq *cq);
+void weft_cq_drain_overflow(struct weft_cq *cq);
+void weft_channel_watch(struct weft_channel *channel); /* The card came up: watch its wires too. */
+
+/* helper.c */
+void weft_helper_start(void);
+void weft_helper_stop(void); /* At exit. */
+void weft_helper_kick(void);
+void weft_helper_forked(void);
+
+/* key.c */
+/* The cluster key for frames between us and `ip`-like addresses. 0 or -errno. */
+int weft_key_get(const struct weft_card_info *info, uint8_t key_out[16]);
+
+/* report.c */
+void weft_report_up(struct weft_card *card);
+void weft_report(struct weft_card *card);
+void weft_report_fini(void);
+void weft_report_forked(void);
+
+#endif

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Completion queues and channels.
+ *
+ * Completions enter at the tail under the card's lock and leave at the head under the CQ's. A client that
+ * posts more than its CQ holds is outside the contract; its completions wait in a list that grows, rather
+ * than being lost.
+ *
+ * An empty poll is where the card's work gets done. A client that finds completions each time would starve
+ * it, so every few sessions it is done anyway. A client that finds nothing for long shares its core: with
+ * more processes than cores the one it waits for may need it.
+ *
+ * Channels. The fd of a channel is an epoll fd with the event fd and the sockets of its card: a client that
+ * sleeps on it is woken by a frame as well as by an event, and weft_channel_get() makes of the one the other.
+ * So a sleeping client needs no other thread. */
+#include "dev/core.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define SKIP_MAX    16u /* Sessions that found completions at once, until work is done anyway. */
+#define EMPTY_YIELD 64u /* Empty sessions in a row after which the core is offered to others. */
+
+int weft_cq_create(struct weft_card *card, uint32_t *depth, struct weft_channel *channel,
+		   void *user, struct weft_cq **cq_out)
+{
+	struct weft_cq *cq;
+	uint32_t size = 1;
+	int err = 0;
+
+	if (card->dead)
+		return -EIO;
+	if (!*depth || *depth > WEFT_DEV_CQE_MAX)
+		return -EINVAL;
+	while (size < *depth)
+		size *= 2;
+	cq = aligned_alloc(64, (sizeof(*cq) + 63) / 64 * 64);
+	if (!cq)
+		return -ENOMEM;
+	memset(cq, 0, sizeof(*cq));
+	cq->ring = calloc(size, sizeof(*cq->ring));
+	if (!cq->ring) {
+		free(cq);
+		return -ENOMEM;
+	}
+	cq->card = card;
+	cq->channel = channel;
+	cq->user = user;
+	cq->mask = size - 1;
+	cq->depth = size;
+	pthread_mutex_init(&cq->lock, NULL);
+	weft_card_lock(card);
+	if (card->cqs >= WEFT_DEV_CQ_MAX) {
+		err = -ENOMEM;
+	} else {
+		card->cqs++;
+		cq->next_on_card = card->cq_list;
+		card->cq_list = cq;
+		if (channel)
+			channel->refs++;
+	}
+	weft_card_unlock(card);
+	if (err) {
+		free(cq->ring);
+		free(cq);
+		return err;
+	}
+	*depth = size;
+	*cq_out = cq;
+	return 0;
+}
+
+static void disarm(struct weft_cq *cq)
+{
+	if (atomic_exchange(&cq->armed, false))
+		atomic_fetch_sub(&cq->card->armed, 1);
+}
+
+/* Off the channel's list; then wait until what was fetched has been acknowledged. */
+static void channel_forget(struct weft_channel *channel, struct weft_cq *cq)
+{
+	pthread_mutex_lock(&channel->lock);
+	if (cq->queued) {
+		struct weft_cq **at = &channel->first;
+
+		channel->last = NULL;
+		while (*at) {
+			if (*at == cq) {
+				*at = cq->next_event;
+				continue;
+			}
+			channel->last = *at;
+			at = &(*at)->next_event;
+		}
+		cq->queued = false;
+	}
+	while (cq->acked != cq->events)
+		pthread_cond_wait(&channel->acked, &channel->lock);
+	pthread_mutex_unlock(&channel->lock);
+}
+
+int weft_cq_destroy(struct weft_cq *cq)
+{
+	struct weft_card *card = cq->card;
+	struct weft_cq **at;
+
+	weft_card_lock(card);
+	if (cq->refs) {
+		weft_card_unlock(card);
+		return -EBUSY;
+	}
+	for (at = &card->cq_list; *at != cq; at = &(*at)->next_on_card)
+		;
+	*at = cq->next_on_card;
+	card->cqs--;
+	disarm(cq);
+	weft_card_unlock(card);
+	if (cq->channel) {
+		channel_forget(cq->channel, cq);
+		weft_card_lock(card);
+		cq->channel->refs--;
+		weft_card_unlock(card);
+	}
+	pthread_mutex_destroy(&cq->lock);
+	free(cq->overflow);
+	free(cq->ring);
+	free(cq);
+	return 0;
+}
+
+void *weft_cq_user(const struct weft_cq *cq)
+{
+	return cq->user;
+}
+
+void weft_cq_set_single_threaded(struct weft_cq *cq)
+{
+	cq->unlocked = true;
+}
+
+/* Producing */
+
+static void deliver_event(struct weft_cq *cq)
+{
+	struct weft_channel *channel = cq->channel;
+	uint64_t one = 1;
+
+	if (!channel)
+		return;
+	pthread_mutex_lock(&channel->lock);
+	if (!cq->queued) {
+		cq->queued = true;
+		cq->next_event = NULL;
+		if (channel->first)
+			channel->last->next_event = cq;
+		else
+			channel->first = cq;
+		channel->last = cq;
+	}
+	pthread_mutex_unlock(&channel->lock);
+	if (write(channel->event_fd, &one, sizeof(one)) < 0)
+		weft_assert(errno == EAGAIN);
+}
+
+static bool ring_is_full(const struct weft_cq *cq)
+{
+	return atomic_load_explicit(&cq->tail, memory_order_relaxed) -
+		       atomic_load_explicit(&cq->head, memory_order_acquire) >
+	       cq->mask;
+}
+
+bool weft_cq_is_full(const struct weft_cq *cq)
+{
+	return cq->overflow_len || ring_is_full(cq);
+}
+
+static void ring_put(struct weft_cq *cq, const struct weft_cq_entry *entry)
+{
+	uint32_t tail = atomic_load_explicit(&cq->tail, memory_order_relaxed);
+
+	cq->ring[tail & cq->mask] = *entry;
+	atomic_store_explicit(&cq->tail, tail + 1, memory_order_release);
+}
+
+static void overflow_put(struct weft_cq *cq, const struct weft_cq_entry *entry)
+{
+	if (cq->overflow_at + cq->overflow_len == cq->overflow_cap) {
+		uint32_t cap = WEFT_MAX(cq->overflow_cap * 2, 256u);
+		struct weft_cq_entry *bigger = malloc(cap * sizeof(*bigger));
+
+		weft_assert(bigger);
+		if (cq->overflow_len)
+			memcpy(bigger, cq->overflow + cq->overflow_at,
+			       cq->overflow_len * sizeof(*bigger));
+		free(cq->overflow);
+		cq->overflow = bigger;
+		cq->overflow_cap = cap;
+		cq->overflow_at = 0;
+	}
+	cq->overflow[cq->overflow_at + cq->overflow_len++] = *entry;
+	cq->card->cq_overflows++;
+}
+
+void weft_cq_drain_overflow(struct weft_cq *cq)
+{
+	while (cq->overflow_len && !ring_is_full(cq)) {
+		ring_put(cq, &cq->overflow[cq->overflow_at++]);
+		cq->overflow_len--;
+	}
+	if (!cq->overflow_len)
+		cq->overflow_at = 0;
+}
+
+void weft_cq_push(struct weft_cq *cq, const struct weft_qp *qp, const struct weft_cqe *cqe)
+{
+	struct weft_cq_entry entry = { .cqe = *cqe, .gen = qp->gen };
+
+	if (weft_cq_is_full(cq))
+		overflow_put(cq, &entry);
+	else
+		ring_put(cq, &entry);
+	/* Pairs with weft_cq_arm: either it sees the completion, or we see that it is armed. */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (atomic_load_explicit(&cq->armed, memory_order_relaxed) &&
+	    atomic_exchange(&cq->armed, false)) {
+		atomic_fetch_sub(&cq->card->armed, 1);
+		deliver_event(cq);
+	}
+}
+
+/* Consuming */
+
+static bool is_empty(const struct weft_cq *cq)
+{
+	return atomic_load_explicit(&cq->head, memory_order_relaxed) ==
+	       atomic_load_explicit(&cq->tail, memory_order_acquire);
+}
+
+static void work(struct weft_cq *cq)
+{
+	struct weft_card *card = cq->card;
+
+	atomic_fetch_add_explicit(&card->activity, 1, memory_order_relaxed);
+	if (!weft_card_trylock(card))
+		return;
+	weft_card_work(card);
+	if (cq->overflow_len)
+		weft_cq_drain_overflow(cq);
+	weft_card_unlock(card);
+}
+
+void weft_cq_begin(struct weft_cq *cq)
+{
+	if (!cq->unlocked)
+		pthread_mutex_lock(&cq->lock);
+	if (!is_empty(cq)) {
+		cq->empty = 0;
+		if (++cq->skipped < SKIP_MAX)
+			return;
+	}
+	cq->skipped = 0;
+	work(cq);
+	if (!is_empty(cq))
+		cq->empty = 0;
+	else if (++cq->empty % EMPTY_YIELD == 0)
+		sched_yield();
+}
+
+const struct weft_cqe *weft_cq_next(struct weft_cq *cq)
+{
+	uint32_t head = atomic_load_explicit(&cq->head, memory_order_relaxed);
+	struct weft_qp_slot *slot;
+	uint32_t gen;
+
+	if (is_empty(cq))
+		return NULL;
+	cq->out = cq->ring[head & cq->mask].cqe;
+	gen = cq->ring[head & cq->mask].gen;
+	atomic_store_explicit(&cq->head, head + 1, memory_order_release);
+	slot = &cq->card->slots[WEFT_QPN_INDEX(cq->out.qpn)];
+	if (atomic_load_explicit(&slot->gen, memory_order_acquire) != gen)
+		cq->out.flags |= WEFT_CQE_F_STALE;
+	else if (cq->out.op <= WEFT_CQE_WRITE)
+		atomic_fetch_add_explicit(&slot->sq_polled, 1, memory_order_release);
+	else if (!(cq->out.flags & WEFT_CQE_F_UNSOLICITED))
+		atomic_fetch_add_explicit(&slot->rq_polled, 1, memory_order_release);
+	return &cq->out;
+}
+
+void weft_cq_end(struct weft_cq *cq)
+{
+	if (!cq->unlocked)
+		pthread_mutex_unlock(&cq->lock);
+}
+
+/* Events */
+
+void weft_cq_arm(struct weft_cq *cq)
+{
+	struct weft_card *card = cq->card;
+
+	if (!atomic_exchange(&cq->armed, true))
+		atomic_fetch_add(&card->armed, 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!is_empty(cq)) {
+		if (atomic_exchange(&cq->armed, false)) {
+			atomic_fetch_sub(&card->armed, 1);
+			deliver_event(cq);
+		}
+		return;
+	}
+	weft_card_lock(card);
+	/* What was left corked has to leave, since no poll may follow; and peers that write to shared memory
+	 * must wake us from here on. */
+	weft_card_work(card);
+	if (weft_link_sleep(&card->link[WEFT_LINK_LOCAL]))
+		weft_card_work(card);
+	weft_card_unlock(card);
+}
+
+void weft_cq_ack(struct weft_cq *cq, uint32_t events)
+{
+	struct weft_channel *channel = cq->channel;
+
+	if (!channel)
+		return;
+	pthread_mutex_lock(&channel->lock);
+	cq->acked += events;
+	pthread_cond_broadcast(&channel->acked);
+	pthread_mutex_unlock(&channel->lock);
+}
+
+/* Channels */
+
+static int watch(int epoll, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) && errno != EEXIST ? -errno : 0;
+}
+
+void weft_channel_watch(struct weft_channel *channel)
+{
+	/* If it cannot be watched (descriptor or memory limit), the helper still makes progress. */
+	(void)watch(channel->fd, weft_udp_fd(channel->card->link[WEFT_LINK_UDP].udp));
+}
+
+int weft_channel_create(struct weft_card *card, struct weft_channel **channel_out)
+{
+	struct weft_channel *c;
+	int err;
+
+	if (card->dead)
+		return -EIO;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->card = card;
+	c->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	if (c->event_fd < 0) {
+		err = -errno;
+		goto err_free;
+	}
+	c->fd = epoll_create1(EPOLL_CLOEXEC);
+	if (c->fd < 0) {
+		err = -errno;
+		goto err_event;
+	}
+	err = watch(c->fd, c->event_fd);
+	if (err)
+		goto err_epoll;
+	pthread_mutex_init(&c->lock, NULL);
+	pthread_cond_init(&c->acked, NULL);
+	weft_card_lock(card);
+	c->next_on_card = card->channel_list;
+	card->channel_list = c;
+	if (card->up)
+		weft_channel_watch(c);
+	weft_card_unlock(card);
+	*channel_out = c;
+	return 0;
+
+err_epoll:
+	close(c->fd);
+err_event:
+	close(c->event_fd);
+err_free:
+	free(c);
+	return err;
+}
+
+int weft_channel_destroy(struct weft_channel *channel)
+{
+	struct weft_card *card = channel->card;
+	struct weft_channel **at;
+
+	weft_card_lock(card);
+	if (channel->refs) {
+		weft_card_unlock(card);
+		return -EBUSY;
+	}
+	for (at = &card->channel_list; *at != channel; at = &(*at)->next_on_card)
+		;
+	*at = channel->next_on_card;
+	weft_card_unlock(card);
+	close(channel->fd);
+	close(channel->event_fd);
+	pthread_mutex_destroy(&channel->lock);
+	pthread_cond_destroy(&channel->acked);
+	free(channel);
+	return 0;
+}
+
+int weft_channel_fd(const struct weft_channel *channel)
+{
+	return channel->fd;
+}
+
+static struct weft_cq *pop_event(struct weft_channel *channel)
+{
+	struct weft_cq *cq;
+	uint64_t count;
+
+	pthread_mutex_lock(&channel->lock);
+	cq = channel->first;
+	if (cq) {
+		channel->first = cq->next_event;
+		cq->queued = false;
+		cq->events++;
+	}
+	/* The event fd says whether the list has something: nothing in between is lost under the lock. */
+	if (!channel->first && read(channel->event_fd, &count, sizeof(count)) < 0)
+		weft_assert(errno == EAGAIN);
+	pthread_mutex_unlock(&channel->lock);
+	return cq;
+}
+
+int weft_channel_get(struct weft_channel *channel, struct weft_cq **cq_out)
+{
+	struct weft_card *card = channel->card;
+	int flags = fcntl(channel->fd, F_GETFL);
+
+	for (;;) {
+		struct pollfd p = { .fd = channel->fd, .events = POLLIN };
+		bool busy = false;
+
+		*cq_out = pop_event(channel);
+		if (*cq_out)
+			return 0;
+		if (card->dead)
+			return -EIO;
+		weft_card_lock(card);
+		card->link[WEFT_LINK_UDP].quiet_polls = 0;
+		busy = weft_card_work(card);
+		if (!busy)
+			busy = weft_link_sleep(&card->link[WEFT_LINK_LOCAL]);
+		weft_card_unlock(card);
+		*cq_out = pop_event(channel);
+		if (*cq_out)
+			return 0;
+		if (flags >= 0 && flags & O_NONBLOCK)
+			return -EAGAIN;
+		/* The helper owns the timers; it kicks us by its work. */
+		if (!busy && poll(&p, 1, -1) < 0 && errno == EINTR)
+			return -EINTR;
+	}
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The helper: one thread per process that works while no client does.
+ *
+ * A client that posts or polls does the card's work itself, and a second thread at the same socket would
+ * only get in its way: each wake-up costs the client microseconds. But a process may also be a passive target
+ * of READs, or compute while an acknowledgement is owed. So the helper looks once in a millisecond whether a
+ * card was posted to or polled (the activity counter). If it was, timers and owed acknowledgements are in
+ * good hands. If it was not, the helper does a round of work, and when nothing is left to do it sleeps on the
+ * socket until something comes or a timer is due. The first client activity sends it back to ticking.
+ *
+ * While CQs are armed, clients sleep on channels that watch the same socket. Then the helper leaves it to
+ * them, and looks only now and then, in case the client armed a CQ and went elsewhere. */
+#define _GNU_SOURCE /* ppoll, pthread_setname_np */
+#include "dev/core.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define TICK_NS       1000000l
+#define ARMED_TICK_NS 4000000l
+#define SLEEP_NS_MAX  1000000000l
+
+static struct {
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool running;
+	_Atomic bool stop;
+	int kick_fd;
+} helper = { .lock = PTHREAD_MUTEX_INITIALIZER, .kick_fd = -1 };
+
+struct round {
+	struct pollfd fds[WEFT_CARDS_MAX + 1];
+	uint32_t fds_len;
+	weft_ns deadline;
+	bool client; /* A client is active on some card. */
+	bool busy; /* Something was done. */
+	bool armed;
+};
+
+static uint32_t seen[WEFT_CARDS_MAX];
+
+static void visit(struct weft_card *card, void *arg)
+{
+	struct round *r = arg;
+	uint32_t now = atomic_load_explicit(&card->activity, memory_order_relaxed);
+	uint32_t *last = &seen[card->info->index];
+
+	if (!card->up)
+		return;
+	if (now != *last) {
+		*last = now;
+		r->client = true;
+		return;
+	}
+	if (!weft_card_trylock(card)) {
+		r->client = true;
+		return;
+	}
+	if (card->up) {
+		card->link[WEFT_LINK_UDP].quiet_polls = 0;
+		if (weft_card_work(card) || weft_link_sleep(&card->link[WEFT_LINK_LOCAL]))
+			r->busy = true;
+		for (uint32_t k = 0; k < WEFT_LINKS; k++)
+			if (card->link[k].srd)
+				r->deadline = WEFT_MIN(r->deadline,
+						       weft_srd_next_deadline(card->link[k].srd));
+		if (atomic_load(&card->armed)) {
+			r->armed = true;
+		} else {
+			r->fds[r->fds_len].fd = weft_udp_fd(card->link[WEFT_LINK_UDP].udp);
+			r->fds[r->fds_len++].events = POLLIN;
+		}
+	}
+	weft_card_unlock(card);
+}
+
+static void *run(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&helper.stop)) {
+		struct round r = { .deadline = WEFT_NS_NEVER };
+		struct timespec nap = { .tv_nsec = TICK_NS };
+		uint64_t count;
+
+		weft_card_each(visit, &r);
+		if (r.busy)
+			continue;
+		if (r.client) {
+			/* A kick must end this as well: the process may want to exit. */
+			r.fds[0] = (struct pollfd){ .fd = helper.kick_fd, .events = POLLIN };
+			if (ppoll(r.fds, 1, &nap, NULL) <= 0)
+				continue;
+		} else {
+			weft_ns now = weft_clock(), wait = SLEEP_NS_MAX;
+
+			if (r.deadline != WEFT_NS_NEVER)
+				wait = r.deadline > now ? WEFT_MIN(r.deadline - now, wait) : 0;
+			if (r.armed)
+				wait = WEFT_MIN(wait, (weft_ns)ARMED_TICK_NS);
+			nap.tv_sec = (time_t)(wait / 1000000000u);
+			nap.tv_nsec = (long)(wait % 1000000000u);
+			r.fds[r.fds_len++] =
+				(struct pollfd){ .fd = helper.kick_fd, .events = POLLIN };
+			if (ppoll(r.fds, r.fds_len, &nap, NULL) <= 0 ||
+			    !r.fds[r.fds_len - 1].revents)
+				continue;
+		}
+		if (read(helper.kick_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+			break;
+	}
+	return NULL;
+}
+
+/* Under the card's lock: may not take weft_dev.lock. */
+void weft_helper_start(void)
+{
+	sigset_t all, old;
+
+	if (!weft_conf_get()->helper)
+		return;
+	pthread_mutex_lock(&helper.lock);
+	if (!helper.running) {
+		helper.kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		/* Signals are the application's. */
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		atomic_store(&helper.stop, false);
+		if (helper.kick_fd >= 0 && !pthread_create(&helper.thread, NULL, run, NULL)) {
+			helper.running = true;
+			pthread_setname_np(helper.thread, "weft");
+		}
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	} else {
+		weft_helper_kick();
+	}
+	pthread_mutex_unlock(&helper.lock);
+}
+
+void weft_helper_kick(void)
+{
+	uint64_t one = 1;
+
+	if (helper.kick_fd >= 0 && write(helper.kick_fd, &one, sizeof(one)) < 0)
+		return; /* Full: it is kicked already. */
+}
+
+void weft_helper_stop(void)
+{
+	pthread_mutex_lock(&helper.lock);
+	if (helper.running) {
+		atomic_store(&helper.stop, true);
+		weft_helper_kick();
+		pthread_join(helper.thread, NULL);
+		helper.running = false;
+		close(helper.kick_fd);
+		helper.kick_fd = -1;
+	}
+	pthread_mutex_unlock(&helper.lock);
+}
+
+void weft_helper_forked(void)
+{
+	pthread_mutex_init(&helper.lock, NULL);
+	if (helper.kick_fd >= 0)
+		close(helper.kick_fd);
+	helper.kick_fd = -1;
+	helper.running = false;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Protection domains and memory regions.
+ *
+ * A key is 24 bits: the lowest says local (0) or remote (1), then 18 bits of index and 5 of generation. An
+ * index that was freed goes to the end of a queue, so a stale key finds nothing for a long time and then,
+ * thirty-one times out of thirty-two, a wrong generation.
+ *
+ * Every access to an application's memory on behalf of a work request goes through the functions here. */
+#include "dev/core.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define REGION_PAGE 1024u
+#define INDEX_BITS  18u
+#define GEN_MASK    31u
+#define REUSE_AFTER 4096u /* Freed indexes that wait before the first is used again. */
+
+static_assert(WEFT_DEV_MR_MAX <= 1u << INDEX_BITS, "an index fits into its part of the key");
+
+/* Protection domains */
+
+int weft_pd_create(struct weft_card *card, struct weft_pd **pd_out)
+{
+	struct weft_pd *pd;
+	int err = 0;
+
+	if (card->dead)
+		return -EIO;
+	pd = calloc(1, sizeof(*pd));
+	if (!pd)
+		return -ENOMEM;
+	pd->card = card;
+	weft_card_lock(card);
+	if (card->pds >= WEFT_DEV_PD_MAX)
+		err = -ENOMEM;
+	else
+		card->pds++;
+	weft_card_unlock(card);
+	if (err) {
+		free(pd);
+		return err;
+	}
+	*pd_out = pd;
+	return 0;
+}
+
+int weft_pd_destroy(struct weft_pd *pd)
+{
+	struct weft_card *card = pd->card;
+
+	weft_card_lock(card);
+	if (pd->refs) {
+		weft_card_unlock(card);
+		return -EBUSY;
+	}
+	card->pds--;
+	weft_card_unlock(card);
+	weft_ahs_fini(pd);
+	free(pd);
+	return 0;
+}
+
+/* Regions */
+
+static struct weft_region *region_at(struct weft_card *card, uint32_t index)
+{
+	return &card->regions[index / REGION_PAGE][index % REGION_PAGE];
+}
+
+static int region_alloc(struct weft_card *card, uint32_t *index_out)
+{
+	uint32_t i;
+
+	if (card->regions_free &&
+	    (card->regions_free > REUSE_AFTER || card->regions_len == WEFT_DEV_MR_MAX)) {
+		i = card->region_free_head;
+		card->region_free_head = region_at(card, i)->next_free;
+		card->regions_free--;
+		*index_out = i;
+		return 0;
+	}
+	if (card->regions_len == WEFT_DEV_MR_MAX)
+		return -ENOMEM;
+	if (!card->regions) {
+		card->regions = calloc(WEFT_DEV_MR_MAX / REGION_PAGE, sizeof(struct weft_region *));
+		if (!card->regions)
+			return -ENOMEM;
+	}
+	i = card->regions_len ? card->regions_len : 1; /* No key is 0. */
+	for (uint32_t page = card->regions_len ? i / REGION_PAGE : 0; page <= i / REGION_PAGE;
+	     page++) {
+		if (card->regions[page])
+			continue;
+		card->regions[page] = calloc(REGION_PAGE, sizeof(struct weft_region));
+		if (!card->regions[page])
+			return -ENOMEM;
+	}
+	card->regions_len = i + 1;
+	*index_out = i;
+	return 0;
+}
+
+static void region_free(struct weft_card *card, uint32_t index)
+{
+	struct weft_region *r = region_at(card, index);
+
+	r->live = false;
+	r->gen = (uint8_t)((r->gen + 1) & GEN_MASK);
+	if (card->regions_free++)
+		region_at(card, card->region_free_tail)->next_free = index;
+	else
+		card->region_free_head = index;
+	card->region_free_tail = index;
+}
+
+struct weft_region *weft_region_find(struct weft_card *card, uint32_t key, bool remote)
+{
+	uint32_t index = key >> 1 & (WEFT_DEV_MR_MAX - 1);
+	struct weft_region *r;
+
+	if ((key & 1) != remote || key >> 24 || index >= card->regions_len || !index)
+		return NULL;
+	r = region_at(card, index);
+	return r->live && r->gen == key >> (1 + INDEX_BITS) ? r : NULL;
+}
+
+/* A card would pin the pages and fail where there are none. We cannot pin, but can look. */
+static bool is_mapped(const void *addr, uint64_t length)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t at = (uintptr_t)addr & ~(page - 1), end = (uintptr_t)addr + length;
+	unsigned char vec[4096];
+
+	while (at < end) {
+		size_t n = WEFT_MIN(end - at, page * sizeof(vec));
+
+		if (mincore((void *)at, n, vec) && errno != EAGAIN)
+			return false;
+		at += (n + page - 1) & ~(page - 1);
+	}
+	return true;
+}
+
+int weft_mr_create(struct weft_pd *pd, void *addr, uint64_t length, uint64_t iova, uint32_t access,
+		   struct weft_mr **mr_out)
+{
+	struct weft_card *card = pd->card;
+	struct weft_region *r;
+	uint32_t index, caps = card->info->caps, key;
+	int err;
+
+	if (card->dead)
+		return -EIO;
+	if (access &
+	    ~(WEFT_ACCESS_LOCAL_WRITE | WEFT_ACCESS_REMOTE_WRITE | WEFT_ACCESS_REMOTE_READ))
+		return -EOPNOTSUPP;
+	if ((access & WEFT_ACCESS_REMOTE_READ && !(caps & WEFT_CAP_RDMA_READ)) ||
+	    (access & WEFT_ACCESS_REMOTE_WRITE && !(caps & WEFT_CAP_RDMA_WRITE)))
+		return -EOPNOTSUPP;
+	if (access & WEFT_ACCESS_REMOTE_WRITE && !(access & WEFT_ACCESS_LOCAL_WRITE))
+		return -EINVAL;
+	if (((uintptr_t)addr ^ iova) & 4095 || length > UINTPTR_MAX - (uintptr_t)addr ||
+	    length > UINT64_MAX - iova || (!length && !((uintptr_t)addr & 4095)))
+		return -EINVAL;
+	if (!is_mapped(addr, length))
+		return -EFAULT;
+	weft_card_lock(card);
+	err = region_alloc(card, &index);
+	if (!err) {
+		r = region_at(card, index);
+		key = (uint32_t)r->gen << (1 + INDEX_BITS) | index << 1;
+		r->mr = (struct weft_mr){
+			.pd = pd,
+			.addr = addr,
+			.length = length,
+			.iova = iova,
+			.lkey = key,
+			.rkey = key | 1,
+			.access = access,
+		};
+		r->live = true;
+		pd->refs++;
+		*mr_out = &r->mr;
+	}
+	weft_card_unlock(card);
+	return err;
+}
+
+int weft_mr_destroy(struct weft_mr *mr)
+{
+	struct weft_pd *pd = mr->pd;
+	struct weft_card *card = pd->card;
+
+	weft_card_lock(card);
+	weft_sq_cancel_mr(card, pd, mr->lkey);
+	region_free(card, mr->lkey >> 1 & (WEFT_DEV_MR_MAX - 1));
+	pd->refs--;
+	weft_card_unlock(card);
+	return 0;
+}
+
+/* Use */
+
+int weft_region_check(struct weft_card *card, const struct weft_pd *pd, const struct weft_sge *sge,
+		      uint32_t access)
+{
+	const struct weft_region *r;
+
+	if (!sge->len)
+		return 0;
+	r = weft_region_find(card, sge->lkey, false);
+	if (!r || r->mr.pd != pd || (r->mr.access & access) != access || sge->addr < r->mr.iova ||
+	    sge->addr - r->mr.iova > r->mr.length ||
+	    sge->len > r->mr.length - (sge->addr - r->mr.iova))
+		return -EACCES;
+	return 0;
+}
+
+void *weft_region_remote(struct weft_card *card, const struct weft_pd *pd, uint32_t rkey,
+			 uint64_t addr, uint64_t len, uint32_t access)
+{
+	const struct weft_region *r = weft_region_find(card, rkey, true);
+
+	if (!r || r->mr.pd != pd || (r->mr.access & access) != access || addr < r->mr.iova ||
+	    addr - r->mr.iova > r->mr.length || len > r->mr.length - (addr - r->mr.iova))
+		return NULL;
+	return (uint8_t *)r->mr.addr + (addr - r->mr.iova);
+}
+
+uint32_t weft_sges_slice(struct weft_card *card, const struct weft_sge *sge, uint32_t n,
+			 uint32_t off, uint32_t len, struct iovec *iov_out)
+{
+	uint32_t out = 0;
+
+	for (uint32_t i = 0; i < n && len; i++) {
+		const struct weft_region *r;
+		uint32_t part;
+
+		if (off >= sge[i].len) {
+			off -= sge[i].len;
+			continue;
+		}
+		part = WEFT_MIN(sge[i].len - off, len);
+		r = weft_region_find(card, sge[i].lkey, false);
+		if (!r)
+			return out;
+		iov_out[out].iov_base = (uint8_t *)r->mr.addr + (sge[i].addr - r->mr.iova) + off;
+		iov_out[out++].iov_len = part;
+		len -= part;
+		off = 0;
+	}
+	return out;
+}
+
+void weft_regions_fini(struct weft_card *card)
+{
+	if (!card->regions)
+		return;
+	for (uint32_t i = 0; i < WEFT_DEV_MR_MAX / REGION_PAGE; i++)
+		free(card->regions[i]);
+	free(card->regions);
+	card->regions = NULL;
+}

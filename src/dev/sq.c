@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Send queues: work requests from the doorbell to their completion.
+ *
+ * A work request is checked against the regions it names, gets its peer, and goes to that peer's engine; if the
+ * engine is full, it waits on its QP's list until something completes. Its place in the queue is free again
+ * when the client has polled its completion (cq.c), its entry here as soon as the completion exists.
+ *
+ * Doorbells. Many clients ring once per work request. One packet per system call would be slow, so while
+ * packets to that peer are in flight a new work request stays in the engine until the next poll, or until
+ * CORK_MAX of them wait, and then they leave in one burst. The first of a quiet time leaves at once. Shared
+ * memory needs no system call: there each doorbell is answered at once. */
+#include "dev/core.h"
+
+#include "base/assert.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+
+#define CORK_MAX     64u
+#define UD_RNR_RETRY 2u /* UD may lose messages; a receiver that is a moment late is spared that. */
+
+static uint64_t cookie_of(const struct weft_qp *qp, const struct weft_wqe *wqe)
+{
+	return (uint64_t)qp->gen << 32 | (uint32_t)qp->index << 16 | (uint32_t)(wqe - qp->sq.wqe);
+}
+
+struct weft_wqe *weft_sq_by_cookie(struct weft_card *card, uint64_t cookie, struct weft_qp **qp_out)
+{
+	struct weft_qp *qp = card->slots[cookie >> 16 & 0xff].qp;
+	uint32_t i = cookie & 0xffff;
+
+	if (!qp || qp->gen != cookie >> 32 || i >= qp->sq.depth ||
+	    qp->sq.wqe[i].state != WEFT_WQE_POSTED)
+		return NULL;
+	*qp_out = qp;
+	return &qp->sq.wqe[i];
+}
+
+void weft_sq_init(struct weft_qp *qp)
+{
+	for (uint32_t i = 0; i < qp->sq.depth; i++) {
+		qp->sq.wqe[i].state = WEFT_WQE_FREE;
+		qp->sq.wqe[i].next = (uint16_t)(i + 1 < qp->sq.depth ? i + 1 : WEFT_NONE16);
+	}
+	qp->sq.free = qp->sq.depth ? 0 : WEFT_NONE16;
+	qp->sq.wait_head = qp->sq.wait_tail = WEFT_NONE16;
+}
+
+uint32_t weft_qp_send_room(const struct weft_qp *qp)
+{
+	const struct weft_qp_slot *slot = &qp->card->slots[qp->index];
+
+	return qp->sq.depth - (atomic_load_explicit(&qp->sq.posted, memory_order_relaxed) -
+			       atomic_load_explicit(&slot->sq_polled, memory_order_acquire));
+}
+
+/* Completion */
+
+static void finish(struct weft_qp *qp, struct weft_wqe *wqe, uint32_t status)
+{
+	struct weft_cqe cqe = {
+		.wr_id = wqe->wr.wr_id,
+		.qpn = qp->qpn,
+		.status = (uint8_t)status,
+		.op = wqe->wr.op == WEFT_OP_WRITE || wqe->wr.op == WEFT_OP_WRITE_IMM
+			      ? WEFT_CQE_WRITE
+			      : WEFT_CQE_SEND,
+		.ahn = WEFT_DEV_AHN_UNKNOWN,
+	};
+
+	wqe->state = WEFT_WQE_FREE;
+	wqe->next = qp->sq.free;
+	qp->sq.free = (uint16_t)(wqe - qp->sq.wqe);
+	if (!qp->sq.silent)
+		weft_cq_push(qp->send_cq, qp, &cqe);
+}
+
+/* A UD message is gone once it is sent: only what is wrong at this end is reported. */
+static uint32_t status_of(struct weft_qp *qp, enum weft_srd_status status)
+{
+	if (qp->type == WEFT_QP_SRD || status == WEFT_SRD_FLUSHED ||
+	    status == WEFT_SRD_INVALID_LKEY || status == WEFT_SRD_LOCAL_LENGTH)
+		return (uint32_t)status;
+	if (status != WEFT_SRD_OK)
+		qp->card->drops_ud++;
+	return WEFT_SRD_OK;
+}
+
+void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_status status)
+{
+	struct weft_qp *qp;
+	struct weft_wqe *wqe = weft_sq_by_cookie(card, cookie, &qp);
+	struct weft_peer *peer;
+
+	weft_assert(wqe);
+	peer = wqe->peer;
+	finish(qp, wqe, status_of(qp, status));
+	if (!--peer->outstanding && !peer->host->refs)
+		weft_host_put(card, peer->host);
+}
+
+/* Posting */
+
+static int check_local(struct weft_qp *qp, struct weft_wqe *wqe)
+{
+	const struct weft_wr *wr = &wqe->wr;
+	uint32_t access = wr->op == WEFT_OP_READ ? WEFT_ACCESS_LOCAL_WRITE : 0;
+	uint64_t len = 0;
+
+	if (wr->is_inline) {
+		len = wr->inline_len;
+	} else {
+		for (uint32_t i = 0; i < wr->sge_len; i++) {
+			if (weft_region_check(qp->card, qp->pd, &wr->sge[i], access))
+				return WEFT_SRD_INVALID_LKEY;
+			len += wr->sge[i].len;
+		}
+	}
+	if (len > (wr->op <= WEFT_OP_SEND_IMM ? WEFT_DEV_MSG_MAX : WEFT_DEV_RDMA_MAX))
+		return WEFT_SRD_LOCAL_LENGTH;
+	wqe->len = (uint32_t)len;
+	return 0;
+}
+
+#define STATUS_INTERNAL 2 /* EFA's "QP internal error": here, no memory for another peer. */
+
+/* Hand it to the engine. True: it has it, or it is completed. False: not now. */
+static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
+{
+	struct weft_card *card = qp->card;
+	const struct weft_wr *wr = &wqe->wr;
+	struct weft_srd_wr out = {
+		.cookie = cookie_of(qp, wqe),
+		.op = (enum weft_srd_op)wr->op,
+		.src_qpn = qp->qpn,
+		.dst_qpn = wr->qpn,
+		.addr = wr->raddr,
+		.imm = ntohl(wr->imm),
+		.len = wqe->len,
+		.rnr_retry = qp->type == WEFT_QP_UD ? UD_RNR_RETRY : qp->rnr_retry,
+	};
+	struct weft_peer *peer;
+	int err;
+
+	if (wr->op >= WEFT_OP_WRITE)
+		out.key = wr->rkey;
+	else
+		out.key = qp->type == WEFT_QP_UD ? wr->qkey ^ WEFT_UD_KEY_MASK : wr->qkey;
+	peer = weft_peer_find(card, wr->ah->host, (uint8_t)WEFT_QPN_SLOT(wr->qpn), &err);
+	if (!peer) {
+		finish(qp, wqe, STATUS_INTERNAL);
+		return true;
+	}
+	out.peer = peer->engine;
+	err = weft_srd_on_post(peer->link->srd, &out, card->now);
+	if (err == -EAGAIN)
+		return false;
+	weft_assert(!err);
+	wqe->state = WEFT_WQE_POSTED;
+	wqe->peer = peer;
+	peer->outstanding++;
+	peer->link->corked++;
+	return true;
+}
+
+static void wait_add(struct weft_qp *qp, struct weft_wqe *wqe)
+{
+	uint16_t i = (uint16_t)(wqe - qp->sq.wqe);
+
+	wqe->state = WEFT_WQE_WAITS;
+	wqe->next = WEFT_NONE16;
+	if (qp->sq.wait_head == WEFT_NONE16)
+		qp->sq.wait_head = i;
+	else
+		qp->sq.wqe[qp->sq.wait_tail].next = i;
+	qp->sq.wait_tail = i;
+	if (!qp->on_waiting) {
+		qp->on_waiting = true;
+		qp->next_waiting = qp->card->waiting;
+		qp->card->waiting = qp;
+	}
+}
+
+static bool needs_drain(struct weft_card *card, const struct weft_peer *peer)
+{
+	struct weft_link *link = peer->link;
+	struct weft_srd_peer_info info;
+
+	if (link->kind == WEFT_LINK_LOCAL || link->corked >= CORK_MAX)
+		return true;
+	(void)card;
+	return weft_srd_peer_info(link->srd, peer->engine, &info) || !info.inflight_pkts;
+}
+
+static void doorbell(struct weft_card *card, const struct weft_peer *peer)
+{
+	if (peer && needs_drain(card, peer))
+		weft_link_drain(peer->link);
+}
+
+static int can_post(const struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
+{
+	enum weft_qp_state state = (enum weft_qp_state)qp->state;
+
+	if (qp->card->dead)
+		return -EIO;
+	if (state != WEFT_QPS_RTS && state != WEFT_QPS_SQD)
+		return -EINVAL;
+	for (uint32_t i = 0; i < n; i++)
+		if (!wr[i].ah || (wr[i].is_inline ? wr[i].inline_len > qp->sq.inline_max
+						  : wr[i].sge_len > qp->sq.sge_max))
+			return -EINVAL;
+	return weft_qp_send_room(qp) < n ? -ENOMEM : 0;
+}
+
+int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
+{
+	struct weft_card *card = qp->card;
+	struct weft_peer *peer = NULL;
+	int err;
+
+	weft_card_lock(card);
+	err = can_post(qp, wr, n);
+	if (err) {
+		weft_card_unlock(card);
+		return err;
+	}
+	card->now = weft_clock();
+	atomic_store_explicit(&qp->sq.posted,
+			      atomic_load_explicit(&qp->sq.posted, memory_order_relaxed) + n,
+			      memory_order_relaxed);
+	for (uint32_t i = 0; i < n; i++) {
+		struct weft_wqe *wqe = &qp->sq.wqe[qp->sq.free];
+		int status;
+
+		weft_assert(qp->sq.free != WEFT_NONE16);
+		qp->sq.free = wqe->next;
+		wqe->wr = wr[i];
+		wqe->peer = NULL;
+		status = check_local(qp, wqe);
+		if (status)
+			finish(qp, wqe, (uint32_t)status);
+		else if (qp->sq.wait_head != WEFT_NONE16 || !submit(qp, wqe))
+			wait_add(qp, wqe);
+		if (wqe->state == WEFT_WQE_POSTED)
+			peer = wqe->peer;
+	}
+	doorbell(card, peer);
+	weft_card_unlock(card);
+	atomic_fetch_add_explicit(&card->activity, 1, memory_order_relaxed);
+	return 0;
+}
+
+/* Something may have become free: those that waited longest first, each QP in turn. */
+void weft_sq_retry(struct weft_card *card)
+{
+	struct weft_qp *qp = card->waiting;
+
+	card->waiting = NULL;
+	while (qp) {
+		struct weft_qp *next = qp->next_waiting;
+
+		qp->on_waiting = false;
+		while (qp->sq.wait_head != WEFT_NONE16) {
+			struct weft_wqe *wqe = &qp->sq.wqe[qp->sq.wait_head];
+			uint16_t after = wqe->next;
+
+			if (!submit(qp, wqe))
+				break;
+			qp->sq.wait_head = after;
+		}
+		if (qp->sq.wait_head != WEFT_NONE16 && !qp->on_waiting) {
+			qp->on_waiting = true;
+			qp->next_waiting = card->waiting;
+			card->waiting = qp;
+		}
+		qp = next;
+	}
+}
+
+/* Giving up */
+
+/* Work requests that wait for the engine and for which `is_hit` says so. */
+static void finish_waiting(struct weft_qp *qp, const struct weft_ah *ah, uint32_t status)
+{
+	uint16_t *at = &qp->sq.wait_head, last = WEFT_NONE16;
+
+	while (*at != WEFT_NONE16) {
+		struct weft_wqe *wqe = &qp->sq.wqe[*at];
+
+		if (ah && wqe->wr.ah != ah) {
+			last = *at;
+			at = &wqe->next;
+			continue;
+		}
+		*at = wqe->next;
+		finish(qp, wqe, status);
+	}
+	qp->sq.wait_tail = last;
+}
+
+void weft_sq_flush(struct weft_qp *qp, bool silently)
+{
+	struct weft_card *card = qp->card;
+
+	qp->sq.silent = silently;
+	finish_waiting(qp, NULL, WEFT_SRD_FLUSHED);
+	for (struct weft_qp **at = &card->waiting; *at; at = &(*at)->next_waiting) {
+		if (*at == qp) {
+			*at = qp->next_waiting;
+			qp->on_waiting = false;
+			break;
+		}
+	}
+	card->now = weft_clock();
+	for (uint32_t k = 0; k < WEFT_LINKS; k++)
+		if (card->link[k].srd)
+			weft_srd_on_qp_gone(card->link[k].srd, qp->qpn, card->now);
+	/* RESET: both rings are empty, and so are the counters. */
+	if (silently) {
+		atomic_store(&qp->sq.posted, 0);
+		atomic_store(&card->slots[qp->index].sq_polled, 0);
+		atomic_fetch_add(&card->slots[qp->index].gen, 1);
+		qp->gen = atomic_load(&card->slots[qp->index].gen);
+	}
+	qp->sq.silent = false;
+}
+
+static void cancel(struct weft_qp *qp, struct weft_wqe *wqe, enum weft_srd_status status)
+{
+	weft_srd_cancel(wqe->peer->link->srd, cookie_of(qp, wqe), status, qp->card->now);
+}
+
+/* Both walk everything: rare, and without cost for the common path. */
+
+void weft_sq_cancel_mr(struct weft_card *card, const struct weft_pd *pd, uint32_t lkey)
+{
+	card->now = weft_clock();
+	for (uint32_t q = 0; q < WEFT_DEV_QP_MAX; q++) {
+		struct weft_qp *qp = card->slots[q].qp;
+
+		if (!qp || qp->pd != pd ||
+		    !(atomic_load(&qp->sq.posted) - atomic_load(&card->slots[q].sq_polled)))
+			continue;
+		for (uint32_t i = 0; i < qp->sq.depth; i++) {
+			struct weft_wqe *wqe = &qp->sq.wqe[i];
+
+			if (wqe->state != WEFT_WQE_POSTED || wqe->wr.is_inline)
+				continue;
+			for (uint32_t k = 0; k < wqe->wr.sge_len; k++) {
+				if (wqe->wr.sge[k].lkey == lkey && wqe->wr.sge[k].len) {
+					cancel(qp, wqe, WEFT_SRD_INVALID_LKEY);
+					break;
+				}
+			}
+		}
+	}
+}
+
+void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah)
+{
+	card->now = weft_clock();
+	for (uint32_t q = 0; q < WEFT_DEV_QP_MAX; q++) {
+		struct weft_qp *qp = card->slots[q].qp;
+
+		if (!qp || qp->pd != ah->pd ||
+		    !(atomic_load(&qp->sq.posted) - atomic_load(&card->slots[q].sq_polled)))
+			continue;
+		finish_waiting(qp, ah, WEFT_SRD_FLUSHED);
+		for (uint32_t i = 0; i < qp->sq.depth; i++) {
+			struct weft_wqe *wqe = &qp->sq.wqe[i];
+
+			if (wqe->state == WEFT_WQE_POSTED && wqe->wr.ah == ah)
+				cancel(qp, wqe, WEFT_SRD_FLUSHED);
+		}
+	}
+}
