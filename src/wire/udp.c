@@ -133,6 +133,7 @@ static int open_rx(struct weft_udp *udp)
 	size = udp->stats.gro ? 65536 : (udp->cfg.frame_max + 63) / 64 * 64;
 	rx->vec_max = udp->stats.gro ? UDP_RX_VEC_GRO : UDP_RX_VEC_PLAIN;
 	rx->vec = UDP_RX_VEC_MIN;
+	rx->per_dgram = 1;
 	rx->buf = aligned_alloc(64, (size_t)size * rx->vec_max);
 	if (rx->buf == NULL)
 		return -ENOMEM;

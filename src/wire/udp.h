@@ -33,7 +33,7 @@ struct weft_udp_cfg {
 /* 0; -EADDRINUSE when another socket has the port, -EADDRNOTAVAIL when the address is not of this host,
  * other -errno. */
 int weft_udp_open(const struct weft_udp_cfg *cfg, struct weft_udp **udp_out);
-void weft_udp_close(struct weft_udp *udp);
+void weft_udp_close(struct weft_udp *udp); /* Flushes. */
 
 /* Readable when frames wait (or an error does): for poll and epoll. */
 int weft_udp_fd(const struct weft_udp *udp);
@@ -50,8 +50,8 @@ void weft_udp_send(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t
 /* Everything queued leaves now. */
 void weft_udp_flush(struct weft_udp *udp);
 
-/* Hand over what has arrived, at most about `budget` frames; returns their number. Keeps its receive
- * vector short while little arrives. */
+/* Hand over what has arrived, at most about `budget` frames (GRO brings them in bundles); returns their
+ * number. Keeps its receive vector short while little arrives. fn may send and flush, not receive. */
 uint32_t weft_udp_recv(struct weft_udp *udp, uint32_t budget, weft_wire_rx_fn *fn, void *arg);
 
 /* A destination whose host answered that nobody listens on the port (ICMP port unreachable), one per call;

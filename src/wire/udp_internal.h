@@ -78,6 +78,7 @@ struct udp_rx {
 	struct udp_rx_slot slot[UDP_RX_VEC_PLAIN];
 	uint8_t *buf; /* owns; the slots' bytes */
 	uint32_t vec, vec_max; /* Length of the receive vector now, and at most. */
+	uint32_t per_dgram; /* Frames of the last datagram: what to expect of the next. */
 	uint32_t empty; /* Receives that found nothing. */
 };
 

@@ -121,22 +121,29 @@ static uint32_t pull(struct weft_udp *udp, uint32_t vec)
 uint32_t weft_udp_recv(struct weft_udp *udp, uint32_t budget, weft_wire_rx_fn *fn, void *arg)
 {
 	struct udp_rx *rx = &udp->rx;
-	uint32_t frames = 0;
+	uint32_t frames = 0, spent = 0;
 
-	while (frames < budget) {
-		uint32_t vec = WEFT_MIN(rx->vec, budget - frames);
+	/* A datagram that holds nothing for us is paid for like a frame, or a stranger could keep us here. */
+	while (spent < budget) {
+		uint32_t vec = WEFT_MIN(rx->vec, (budget - spent - 1) / rx->per_dgram + 1);
 		uint32_t n = pull(udp, vec);
 
-		for (uint32_t i = 0; i < n; i++)
-			frames += take(udp, &rx->hdr[i], fn, arg);
+		for (uint32_t i = 0; i < n; i++) {
+			uint32_t got = take(udp, &rx->hdr[i], fn, arg);
+
+			rx->per_dgram = WEFT_MAX(got, 1);
+			frames += got;
+			spent += rx->per_dgram;
+		}
 		if (n < vec) {
 			if (n == 0)
 				rx->vec = UDP_RX_VEC_MIN;
 			break;
 		}
-		rx->vec = WEFT_MIN(rx->vec * 2, rx->vec_max);
+		if (n == rx->vec)
+			rx->vec = WEFT_MIN(rx->vec * 2, rx->vec_max);
 	}
-	if (frames == 0 && udp->paths_ep >= 0 && ++rx->empty % PATHS_EVERY == 0)
+	if (spent == 0 && udp->paths_ep >= 0 && ++rx->empty % PATHS_EVERY == 0)
 		look_after_paths(udp);
 	return frames;
 }

@@ -92,6 +92,9 @@ static uint32_t push(struct weft_udp *udp, uint32_t path, struct mmsghdr *hdr, u
 			done += (uint32_t)rc;
 			tries = 0;
 			udp->tx.stalled = false;
+			/* Why it stopped is not told, and an old error is told only once. */
+			if (done < n)
+				udp_set_error(udp, path);
 			continue;
 		}
 		if (err == EINTR)

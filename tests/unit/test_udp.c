@@ -872,6 +872,27 @@ static void weft_udp_next_unreachable__path(void **state)
 	unreachable("127.0.0.2", 5);
 }
 
+/* The vector of one call stops at the answer of its own first message, and the kernel does not say why. */
+static void weft_udp_next_unreachable__in_a_batch(void **state)
+{
+	struct weft_udp *a = open_at("127.0.0.2"), *b = open_at("127.0.0.3");
+	union weft_sockaddr to = own_addr(weft_udp_fd(b)), dead, got;
+	int fd = open_deaf("127.0.0.3", &dead);
+
+	(void)state;
+	send_frame(a, &dead, 0, 0, 100);
+	for (uint32_t i = 1; i < 10; i++)
+		send_frame(a, &to, 0, i, i);
+	weft_udp_flush(a);
+	recv_frames(b, 9);
+	got = wait_unreachable(a);
+	assert_int_equal(dead.in4.sin_port, got.in4.sin_port);
+	assert_false(weft_udp_next_unreachable(a, &got));
+	weft_udp_close(a);
+	weft_udp_close(b);
+	close(fd);
+}
+
 /* A path that sent once, to a dead peer, and never again. */
 static void weft_udp_next_unreachable__silent_path(void **state)
 {
@@ -978,6 +999,7 @@ int main(void)
 		cmocka_unit_test(weft_udp_next_unreachable__closed_port),
 		cmocka_unit_test(weft_udp_next_unreachable__closed_port_ipv6),
 		cmocka_unit_test(weft_udp_next_unreachable__path),
+		cmocka_unit_test(weft_udp_next_unreachable__in_a_batch),
 		cmocka_unit_test(weft_udp_next_unreachable__silent_path),
 	};
 
