@@ -70,7 +70,7 @@ static void at_exit(void)
 		/* A thread that sits in a lock for ever must not keep the process from ending. */
 		if (!card || !card->up || !weft_card_trylock(card))
 			continue;
-		weft_report(card);
+		weft_report_down(card);
 		for (uint32_t k = 0; k < WEFT_LINKS; k++)
 			weft_link_close(&card->link[k]);
 		card->up = false;
@@ -160,7 +160,8 @@ void weft_card_close(struct weft_card *card)
 	}
 	weft_dev.cards[card->info->index] = NULL;
 	weft_card_lock(card);
-	weft_report(card);
+	if (card->up)
+		weft_report_down(card);
 	for (uint32_t k = 0; k < WEFT_LINKS; k++)
 		weft_link_close(&card->link[k]);
 	weft_card_unlock(card);

@@ -272,7 +272,7 @@ struct weft_card {
 
 	uint64_t drops_ud; /* UD messages that their receiver did not take. */
 	uint64_t cq_overflows;
-	uint64_t bad_frames;
+	uint64_t losses; /* WEFT_LOSS */
 };
 
 static inline void weft_card_lock(struct weft_card *card)
@@ -386,6 +386,7 @@ int weft_key_get(const struct weft_card_info *info, uint8_t key_out[16]);
 /* report.c */
 void weft_report_up(struct weft_card *card);
 void weft_report(struct weft_card *card);
+void weft_report_down(struct weft_card *card);
 void weft_report_fini(void);
 void weft_report_forked(void);
 

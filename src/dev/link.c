@@ -573,8 +573,12 @@ static void drain_udp(struct weft_link *link)
 	while (weft_srd_next_packet(link->srd, link->card->now, &tx)) {
 		uint32_t n = payload_iov(link->card, &tx.payload, iov);
 
-		if (!to_sockaddr(link->card, &tx.to, &to) || is_unlucky(link))
+		if (!to_sockaddr(link->card, &tx.to, &to))
 			continue;
+		if (is_unlucky(link)) {
+			link->card->losses++;
+			continue;
+		}
 		weft_udp_send(link->udp, &to, tx.path, tx.head, tx.head_len, iov, n);
 		any = true;
 	}
