@@ -97,6 +97,7 @@ static void after_fork_child(void)
 		(void)mmap(own_page, own_size, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		close(own_fd);
+		own_page = NULL;
 		own_fd = -1;
 		own_path[0] = 0;
 	}

@@ -107,6 +107,7 @@ enum weft_counter {
 
 struct weft_counters_card {
 	char name[32];
+	struct weft_gid gid; /* All zero: not told. */
 	_Atomic uint32_t seq;
 	uint16_t slot; /* NO_SLOT: no identity on the wire yet. */
 	uint16_t qps;
@@ -129,10 +130,10 @@ const char *weft_counter_name(uint32_t index);
 const char *weft_counter_what(uint32_t index); /* One line of meaning. */
 uint32_t weft_counters_version(void);
 
-/* Writer: the page of this process, one at a time; names of the cards are the caller's to fill in. NULL when it
- * cannot be made (then counters are kept in private memory by the caller). Removes stale pages. After a
- * fork the child's view of it is private memory, empty, and says nothing to others: a child that wants a page
- * destroys that view and makes its own. */
+/* Writer: the page of this process, one at a time; names and GIDs of the cards are the caller's to fill in. NULL
+ * when it cannot be made (then counters are kept in private memory by the caller). Removes stale pages. After
+ * a fork the child's view of it is private memory, empty, and says nothing to others; a child that wants a
+ * page makes its own. */
 struct weft_counters_page *weft_counters_create(const char *run_dir, uint32_t cards);
 void weft_counters_destroy(struct weft_counters_page *page);
 
