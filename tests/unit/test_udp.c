@@ -719,6 +719,34 @@ static void weft_udp_recv__truncated(void **state)
 	recv_truncated(true);
 }
 
+/* Datagrams that hold nothing for us do not keep us longer than frames would. */
+static void weft_udp_recv__budget_of_truncated(void **state)
+{
+	static uint8_t data[1001];
+	struct weft_udp_cfg cfg = config("127.0.0.2");
+	union weft_sockaddr own, to;
+	struct weft_udp *udp;
+	int fd = open_raw("127.0.0.3", &own);
+	uint64_t before;
+
+	(void)state;
+	cfg.frame_max = 1000;
+	udp = open_cfg(&cfg);
+	to = own_addr(weft_udp_fd(udp));
+	for (uint32_t i = 0; i < 30; i++)
+		assert_int_equal(sizeof(data),
+				 sendto(fd, data, sizeof(data), 0, &to.sa, sizeof(to.in4)));
+	inbox.frames = 0;
+	while ((before = stats_of(udp).rx_truncated) < 30) {
+		wait_readable(weft_udp_fd(udp));
+		assert_int_equal(0, weft_udp_recv(udp, 4, on_frame, &inbox));
+		assert_in_range(stats_of(udp).rx_truncated - before, 0, 4);
+	}
+	assert_int_equal(0, inbox.frames);
+	weft_udp_close(udp);
+	close(fd);
+}
+
 /* All four values of the two bits, in both families; only 3 is "congestion experienced". */
 static void recv_ce(const char *ip, int level, int name)
 {
@@ -992,6 +1020,7 @@ int main(void)
 		cmocka_unit_test(weft_udp_recv__nothing),
 		cmocka_unit_test(weft_udp_recv__budget),
 		cmocka_unit_test(weft_udp_recv__truncated),
+		cmocka_unit_test(weft_udp_recv__budget_of_truncated),
 		cmocka_unit_test(weft_udp_recv__ce),
 		cmocka_unit_test(weft_udp_recv__ce_ipv6),
 		cmocka_unit_test(weft_udp_recv__after_errors),
