@@ -52,24 +52,18 @@
 
 static int set_sizes(struct weft_local *local, const struct weft_local_cfg *cfg)
 {
-	size_t page = weft_shm_page_bytes();
+	struct weft_shm_layout layout;
+	int err;
 
 	local->frame_max = cfg->frame_max;
 	local->lanes = cfg->lanes ? cfg->lanes : WEFT_SHM_LANES_DEFAULT;
 	local->lane_bytes = cfg->lane_bytes ? cfg->lane_bytes : WEFT_SHM_LANE_DEFAULT;
-	if (local->lanes > WEFT_SHM_LANES_MAX || local->lane_bytes < WEFT_SHM_LANE_BYTES_MIN ||
-	    local->lane_bytes > WEFT_SHM_LANE_BYTES_MAX ||
-	    (local->lane_bytes & (local->lane_bytes - 1)))
-		return -EINVAL;
-	/* Any frame must fit into an empty ring, wherever that one stands: twice, for what is left before
-	 * the wrap. */
-	if (!cfg->frame_max || cfg->frame_max > local->lane_bytes / 2 - WEFT_SHM_RECORD)
-		return -EINVAL;
-	local->inbox_bytes = weft_shm_round_up(
-		sizeof(struct weft_shm_inbox) + local->lanes * sizeof(uint32_t), page);
-	local->lane_off = (uint32_t)local->inbox_bytes;
-	local->lane_stride =
-		(uint32_t)weft_shm_round_up(WEFT_SHM_CONTROL + local->lane_bytes, page);
+	err = weft_shm_layout(local->frame_max, local->lanes, local->lane_bytes, &layout);
+	if (err)
+		return err;
+	local->inbox_bytes = layout.inbox_bytes;
+	local->lane_off = layout.lane_off;
+	local->lane_stride = layout.lane_stride;
 	return 0;
 }
 

@@ -37,6 +37,30 @@ int weft_shm_allocate(int fd, off_t off, off_t len)
 	return 0;
 }
 
+int weft_shm_layout(uint32_t frame_max, uint32_t lanes, uint32_t lane_bytes,
+		    struct weft_shm_layout *layout_out)
+{
+	size_t page = WEFT_MAX((size_t)sysconf(_SC_PAGESIZE), (size_t)WEFT_SHM_CONTROL);
+	struct weft_shm_layout l;
+
+	if (!lanes || lanes > WEFT_SHM_LANES_MAX || lane_bytes < WEFT_SHM_LANE_BYTES_MIN ||
+	    lane_bytes > WEFT_SHM_LANE_BYTES_MAX || (lane_bytes & (lane_bytes - 1)))
+		return -EINVAL;
+	/* Any frame must fit into an empty ring, wherever that one stands: twice, for what is left before
+	 * the wrap. */
+	if (!frame_max || frame_max > lane_bytes / 2 - WEFT_SHM_RECORD)
+		return -EINVAL;
+	/* A page that is never used stands between the pieces, so that no two of their mappings can be joined:
+	 * valgrind 3.19 dies when it joins two that were made before and after the file was renamed. */
+	l.inbox_bytes =
+		weft_shm_round_up(sizeof(struct weft_shm_inbox) + lanes * sizeof(uint32_t), page);
+	l.lane_off = (uint32_t)(l.inbox_bytes + page);
+	l.lane_stride = (uint32_t)(weft_shm_round_up(WEFT_SHM_CONTROL + lane_bytes, page) + page);
+	l.file_bytes = (off_t)l.lane_off + (off_t)lanes * l.lane_stride;
+	*layout_out = l;
+	return 0;
+}
+
 bool weft_shm_is_name(const char *name)
 {
 	size_t len = strlen(name);
@@ -88,11 +112,6 @@ void *weft_shm_map_file(int fd, size_t off, size_t len, int flags)
 		return NULL;
 	}
 	return map;
-}
-
-size_t weft_shm_page_bytes(void)
-{
-	return WEFT_MAX((size_t)sysconf(_SC_PAGESIZE), (size_t)WEFT_SHM_CONTROL);
 }
 
 void weft_shm_temp_name(const char *name, char out[WEFT_SHM_NAME_MAX_LEN + 8])

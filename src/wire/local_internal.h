@@ -81,6 +81,13 @@ static inline size_t weft_shm_round_up(size_t n, size_t to)
 	return (n + to - 1) / to * to;
 }
 
+/* Where things stand in a file, from what its owner chose. */
+struct weft_shm_layout {
+	size_t inbox_bytes;
+	uint32_t lane_off, lane_stride;
+	off_t file_bytes;
+};
+
 /* Of lane `index` in our inbox. */
 static inline off_t weft_local_lane_off(const struct weft_local *local, uint32_t index)
 {
@@ -91,6 +98,9 @@ static inline off_t weft_local_lane_off(const struct weft_local *local, uint32_t
 int weft_shm_lock_byte(int fd, off_t byte, short type); /* -EAGAIN: somebody else has it. */
 bool weft_shm_is_locked(int fd, off_t byte); /* By somebody else. */
 int weft_shm_allocate(int fd, off_t off, off_t len);
+/* -EINVAL when one of the sizes is out of bounds. */
+int weft_shm_layout(uint32_t frame_max, uint32_t lanes, uint32_t lane_bytes,
+		    struct weft_shm_layout *layout_out);
 bool weft_shm_is_name(const char *name);
 int weft_shm_check_dir(int dir_fd); /* -EPERM unless it is ours alone. */
 /* A plain file of ours; -EACCES when it is something else. */
@@ -99,7 +109,6 @@ int weft_shm_open_file(int dir_fd, const char *name, int flags, struct stat *st_
 bool weft_shm_has_name(int dir_fd, const char *name, dev_t dev, ino_t ino);
 /* Not inherited by children. NULL and errno. */
 void *weft_shm_map_file(int fd, size_t off, size_t len, int flags);
-size_t weft_shm_page_bytes(void);
 void weft_shm_temp_name(const char *name, char out[WEFT_SHM_NAME_MAX_LEN + 8]);
 int weft_shm_take_name(int dir_fd, const char *name, int flags, struct stat *st_out);
 void weft_shm_mark_closed(int fd, const struct stat *st);

@@ -2,7 +2,7 @@
 #ifndef WEFT_WIRE_LOCAL_SHM_H
 #define WEFT_WIRE_LOCAL_SHM_H
 
-/* What stands in an inbox file: the head page(s), then the lanes, `lane_stride` apart. Only local.c and its
+/* What stands in an inbox file: the head page(s), then from lane_off on the lanes, lane_stride apart. Only local.c and its
  * test use this. Two versions of weft that meet on one host must agree on it: change WEFT_SHM_VERSION.
  *
  * A lane is a page with the two indexes and then `lane_bytes` of ring. Indexes count bytes and wrap at 2^32;

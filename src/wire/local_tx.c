@@ -11,29 +11,25 @@
 #include <unistd.h>
 
 /* Copies what the inbox says about itself and checks it against the file. */
-static int check_inbox(struct weft_lane *lane, const struct stat *st, uint32_t *lanes_out,
-		       uint32_t *lane_off_out, uint32_t *lane_stride_out)
+static int check_inbox(int fd, const struct stat *st, struct weft_shm_inbox *copy_out,
+		       struct weft_shm_layout *layout_out)
 {
-	const volatile struct weft_shm_inbox *inbox = lane->inbox;
-	uint32_t lanes = inbox->lanes, bytes = inbox->lane_bytes, frame_max = inbox->frame_max;
-	uint32_t off = inbox->lane_off, stride = inbox->lane_stride;
-	size_t page = weft_shm_page_bytes();
+	struct weft_shm_layout layout;
+	struct weft_shm_inbox copy;
+	ssize_t len = pread(fd, &copy, sizeof(copy), 0);
 
-	if (inbox->magic != WEFT_SHM_MAGIC || inbox->version != WEFT_SHM_VERSION)
+	if (len < 0)
+		return -errno;
+	if (len != sizeof(copy))
+		return -ENOENT;
+	if (copy.magic != WEFT_SHM_MAGIC || copy.version != WEFT_SHM_VERSION)
 		return -EPROTO;
-	if (!lanes || lanes > WEFT_SHM_LANES_MAX || bytes < WEFT_SHM_LANE_BYTES_MIN ||
-	    bytes > WEFT_SHM_LANE_BYTES_MAX || (bytes & (bytes - 1)) || !frame_max ||
-	    frame_max > bytes / 2 - WEFT_SHM_RECORD)
+	if (weft_shm_layout(copy.frame_max, copy.lanes, copy.lane_bytes, &layout) != 0 ||
+	    copy.lane_off != layout.lane_off || copy.lane_stride != layout.lane_stride ||
+	    st->st_size != layout.file_bytes)
 		return -EPROTO;
-	if (off != weft_shm_round_up(sizeof(*inbox) + lanes * sizeof(uint32_t), page) ||
-	    stride != weft_shm_round_up(WEFT_SHM_CONTROL + bytes, page) ||
-	    st->st_size != (off_t)off + (off_t)lanes * stride)
-		return -EPROTO;
-	lane->ring_bytes = bytes;
-	lane->frame_max = frame_max;
-	*lanes_out = lanes;
-	*lane_off_out = off;
-	*lane_stride_out = stride;
+	*copy_out = copy;
+	*layout_out = layout;
 	return 0;
 }
 
@@ -91,22 +87,22 @@ static void set_state(struct weft_lane *lane, enum weft_shm_state to)
 	lane->word = word;
 }
 
-static int open_lane(struct weft_lane *lane, int fd, const struct stat *st)
+static int open_lane(struct weft_lane *lane, int fd, uint32_t lanes,
+		     const struct weft_shm_layout *layout)
 {
-	uint32_t lanes, off, stride, index;
+	uint32_t index;
 	int err;
 
-	err = check_inbox(lane, st, &lanes, &off, &stride);
-	if (err)
-		return err;
 	for (index = 0; index < lanes; index++) {
 		err = claim(lane, fd, index);
 		if (err != -EAGAIN)
 			break;
 	}
+	if (index == lanes)
+		return -ENOSPC;
 	if (err)
-		return err == -EAGAIN ? -ENOSPC : err;
-	err = equip(lane, fd, index, (off_t)off + (off_t)index * stride);
+		return err;
+	err = equip(lane, fd, index, (off_t)layout->lane_off + (off_t)index * layout->lane_stride);
 	if (err) {
 		set_state(lane, WEFT_SHM_FREE);
 		return err;
@@ -118,6 +114,8 @@ static int open_lane(struct weft_lane *lane, int fd, const struct stat *st)
 
 int weft_local_connect(struct weft_local *local, const char *name, struct weft_lane **lane_out)
 {
+	struct weft_shm_layout layout = { 0 };
+	struct weft_shm_inbox copy;
 	struct weft_lane *lane;
 	struct stat st;
 	int fd, err;
@@ -127,27 +125,25 @@ int weft_local_connect(struct weft_local *local, const char *name, struct weft_l
 	fd = weft_shm_open_file(local->dir_fd, name, 0, &st);
 	if (fd < 0)
 		return fd == -EACCES || fd == -ELOOP ? -ENOENT : fd;
-	/* An empty file: its owner is just about to put the real one in its place. */
-	err = -ENOENT;
-	if (st.st_size < (off_t)sizeof(*lane->inbox) ||
-	    !weft_shm_is_locked(fd, WEFT_SHM_LOCK_OWNER))
+	/* Without an owner it may be anything, also a file that is about to be replaced by the real one. */
+	err = weft_shm_is_locked(fd, WEFT_SHM_LOCK_OWNER) ? check_inbox(fd, &st, &copy, &layout)
+							  : -ENOENT;
+	if (err)
 		goto err_fd;
 	lane = calloc(1, sizeof(*lane));
 	if (!lane) {
 		err = -ENOMEM;
 		goto err_fd;
 	}
-	/* How long the table is stands in it: map what the longest needs. */
-	lane->inbox_bytes = WEFT_MIN(
-		(size_t)st.st_size,
-		weft_shm_round_up(sizeof(*lane->inbox) + WEFT_SHM_LANES_MAX * sizeof(uint32_t),
-				  weft_shm_page_bytes()));
-	lane->inbox = weft_shm_map_file(fd, 0, lane->inbox_bytes, 0);
+	lane->ring_bytes = copy.lane_bytes;
+	lane->frame_max = copy.frame_max;
+	lane->inbox_bytes = layout.inbox_bytes;
+	lane->inbox = weft_shm_map_file(fd, 0, lane->inbox_bytes, MAP_POPULATE);
 	if (!lane->inbox) {
 		err = -errno;
 		goto err_lane;
 	}
-	err = open_lane(lane, fd, &st);
+	err = open_lane(lane, fd, copy.lanes, &layout);
 	if (err)
 		goto err_map;
 	lane->local = local;
