@@ -59,6 +59,13 @@ static void after_fork_child(void)
 
 /* The end */
 
+/* Shared memory first: it wakes a sleeping peer, which has to hear of the end as well, through the socket. */
+static void close_links(struct weft_card *card)
+{
+	weft_link_close(&card->link[WEFT_LINK_LOCAL]);
+	weft_link_close(&card->link[WEFT_LINK_UDP]);
+}
+
 static void at_exit(void)
 {
 	weft_helper_stop();
@@ -71,8 +78,7 @@ static void at_exit(void)
 		if (!card || !card->up || !weft_card_trylock(card))
 			continue;
 		weft_report_down(card);
-		for (uint32_t k = 0; k < WEFT_LINKS; k++)
-			weft_link_close(&card->link[k]);
+		close_links(card);
 		card->up = false;
 		card->dead = true;
 		weft_card_unlock(card);
@@ -162,8 +168,7 @@ void weft_card_close(struct weft_card *card)
 	weft_card_lock(card);
 	if (card->up)
 		weft_report_down(card);
-	for (uint32_t k = 0; k < WEFT_LINKS; k++)
-		weft_link_close(&card->link[k]);
+	close_links(card);
 	weft_card_unlock(card);
 	pthread_mutex_unlock(&weft_dev.lock);
 	weft_peers_fini(card);
