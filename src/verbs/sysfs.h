@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef WEFT_VERBS_SYSFS_H
+#define WEFT_VERBS_SYSFS_H
+
+/* The tree of files that stands in for /sys where programs look at our cards (sysfs.c). */
+#include "dev/cardset.h"
+
+/* Choose the tree's place and set SYSFS_PATH; makes nothing yet. Called once, before main(). */
+void weft_sysfs_init(void);
+/* Remove the tree unless a child of this process still uses it. */
+void weft_sysfs_fini(void);
+
+/* The tree's root, made now if it is not there; NULL with errno set when that fails. Callers are serialized. */
+const char *weft_sysfs_make(const struct weft_card_info *cards, uint32_t count);
+
+/* Name of a card's uverbs device; fits into 64 bytes. */
+void weft_sysfs_uverbs_name(uint32_t card, char *buf, size_t len);
+
+#endif
