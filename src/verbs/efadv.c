@@ -119,19 +119,13 @@ WEFT_EXPORT struct ibv_qp *efadv_create_driver_qp(struct ibv_pd *pd, struct ibv_
 						  uint32_t driver_qp_type)
 {
 	struct efadv_qp_init_attr efa_attr = { .driver_qp_type = driver_qp_type };
-	struct ibv_qp_init_attr_ex ex = { .comp_mask = IBV_QP_INIT_ATTR_PD, .pd = pd };
-	struct ibv_qp *qp;
 
 	if (!weft_is_ours(pd->context))
 		return WEFT_PASS(weft_fail(EOPNOTSUPP), efadv_create_driver_qp, pd, attr,
 				 driver_qp_type);
 	if (attr->qp_type != IBV_QPT_DRIVER)
 		return weft_fail(EINVAL);
-	memcpy(&ex, attr, sizeof(*attr));
-	qp = weft_vqp_create(pd->context, &ex, &efa_attr);
-	if (qp)
-		attr->cap = ex.cap;
-	return qp;
+	return weft_vqp_create_plain(pd, attr, &efa_attr);
 }
 
 WEFT_EXPORT struct efadv_qp *efadv_qp_from_ibv_qp_ex(struct ibv_qp_ex *qp)

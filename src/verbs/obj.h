@@ -158,6 +158,9 @@ struct ibv_qp *weft_op_create_qp_ex(struct ibv_context *context, struct ibv_qp_i
 
 struct ibv_qp *weft_vqp_create(struct ibv_context *context, struct ibv_qp_init_attr_ex *attr,
 			       const struct efadv_qp_init_attr *efa_attr);
+/* With the classic attributes, which lack the extended ones' tail. */
+struct ibv_qp *weft_vqp_create_plain(struct ibv_pd *pd, struct ibv_qp_init_attr *attr,
+				     const struct efadv_qp_init_attr *efa_attr);
 void weft_build_init(struct weft_vqp *qp, uint64_t ops); /* enum ibv_qp_create_send_ops_flags */
 
 /* NULL, and errno set: the end of a function that creates. */

@@ -147,6 +147,27 @@ err_free:
 	return weft_fail(-rc);
 }
 
+struct ibv_qp *weft_vqp_create_plain(struct ibv_pd *pd, struct ibv_qp_init_attr *attr,
+				     const struct efadv_qp_init_attr *efa_attr)
+{
+	struct ibv_qp_init_attr_ex ex = {
+		.qp_context = attr->qp_context,
+		.send_cq = attr->send_cq,
+		.recv_cq = attr->recv_cq,
+		.srq = attr->srq,
+		.cap = attr->cap,
+		.qp_type = attr->qp_type,
+		.sq_sig_all = attr->sq_sig_all,
+		.comp_mask = IBV_QP_INIT_ATTR_PD,
+		.pd = pd,
+	};
+	struct ibv_qp *qp = weft_vqp_create(pd->context, &ex, efa_attr);
+
+	if (qp)
+		attr->cap = ex.cap;
+	return qp;
+}
+
 struct ibv_qp *weft_op_create_qp_ex(struct ibv_context *context, struct ibv_qp_init_attr_ex *attr)
 {
 	static const struct efadv_qp_init_attr none;
@@ -158,21 +179,13 @@ struct ibv_qp *weft_op_create_qp_ex(struct ibv_context *context, struct ibv_qp_i
 
 WEFT_EXPORT struct ibv_qp *ibv_create_qp(struct ibv_pd *pd, struct ibv_qp_init_attr *attr)
 {
-	struct ibv_qp_init_attr_ex ex = { .comp_mask = IBV_QP_INIT_ATTR_PD, .pd = pd };
-	struct ibv_qp *qp;
+	static const struct efadv_qp_init_attr none;
 
 	if (!weft_is_ours(pd->context))
 		return WEFT_PASS(NULL, ibv_create_qp, pd, attr);
-	memcpy(&ex, attr, sizeof(*attr)); /* The extended struct begins with the other. */
-	qp = weft_op_create_qp_ex(pd->context, &ex);
-	if (qp)
-		attr->cap = ex.cap;
-	return qp;
+	return attr->qp_type == IBV_QPT_UD ? weft_vqp_create_plain(pd, attr, &none)
+					   : weft_fail(EOPNOTSUPP);
 }
-
-static_assert(offsetof(struct ibv_qp_init_attr_ex, sq_sig_all) ==
-		      offsetof(struct ibv_qp_init_attr, sq_sig_all),
-	      "ibv_qp_init_attr_ex begins with ibv_qp_init_attr");
 
 WEFT_EXPORT int ibv_destroy_qp(struct ibv_qp *ibv)
 {
