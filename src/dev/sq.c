@@ -102,12 +102,30 @@ void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_
 
 /* Posting */
 
+/* EFA's statuses that no engine gives. */
+#define STATUS_INTERNAL    2 /* "QP internal error": here, no memory for another peer. */
+#define STATUS_UNSUPPORTED 3
+#define STATUS_INVALID_AH  4
+
+static bool is_supported(const struct weft_qp *qp, uint8_t op)
+{
+	if (op <= WEFT_OP_SEND_IMM)
+		return true;
+	return qp->type == WEFT_QP_SRD &&
+	       qp->card->info->caps &
+		       (op == WEFT_OP_READ ? WEFT_CAP_RDMA_READ : WEFT_CAP_RDMA_WRITE);
+}
+
 static int check_local(struct weft_qp *qp, struct weft_wqe *wqe)
 {
 	const struct weft_wr *wr = &wqe->wr;
 	uint32_t access = wr->op == WEFT_OP_READ ? WEFT_ACCESS_LOCAL_WRITE : 0;
 	uint64_t len = 0;
 
+	if (!is_supported(qp, wr->op))
+		return STATUS_UNSUPPORTED;
+	if (wr->ah->pd != qp->pd)
+		return STATUS_INVALID_AH;
 	if (wr->is_inline) {
 		len = wr->inline_len;
 	} else {
@@ -122,8 +140,6 @@ static int check_local(struct weft_qp *qp, struct weft_wqe *wqe)
 	wqe->len = (uint32_t)len;
 	return 0;
 }
-
-#define STATUS_INTERNAL 2 /* EFA's "QP internal error": here, no memory for another peer. */
 
 /* Hand it to the engine. True: it has it, or it is completed. False: not now. */
 static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
@@ -208,8 +224,10 @@ static int can_post(const struct weft_qp *qp, const struct weft_wr *wr, uint32_t
 	if (state != WEFT_QPS_RTS && state != WEFT_QPS_SQD)
 		return -EINVAL;
 	for (uint32_t i = 0; i < n; i++)
-		if (!wr[i].ah || (wr[i].is_inline ? wr[i].inline_len > qp->sq.inline_max
-						  : wr[i].sge_len > qp->sq.sge_max))
+		if (!wr[i].ah || wr[i].op > WEFT_OP_READ ||
+		    (wr[i].is_inline
+			     ? wr[i].inline_len > qp->sq.inline_max || wr[i].op == WEFT_OP_READ
+			     : wr[i].sge_len > qp->sq.sge_max))
 			return -EINVAL;
 	return weft_qp_send_room(qp) < n ? -ENOMEM : 0;
 }
@@ -281,15 +299,24 @@ void weft_sq_retry(struct weft_card *card)
 
 /* Giving up */
 
-/* Work requests that wait for the engine and for which `is_hit` says so. */
-static void finish_waiting(struct weft_qp *qp, const struct weft_ah *ah, uint32_t status)
+static bool is_using(const struct weft_wr *wr, uint32_t lkey)
+{
+	for (uint32_t i = 0; i < wr->sge_len && !wr->is_inline; i++)
+		if (wr->sge[i].lkey == lkey && wr->sge[i].len)
+			return true;
+	return false;
+}
+
+/* Work requests that wait for the engine: those to `ah`, those with the key, or all of them. */
+static void finish_waiting(struct weft_qp *qp, const struct weft_ah *ah, const uint32_t *lkey,
+			   uint32_t status)
 {
 	uint16_t *at = &qp->sq.wait_head, last = WEFT_NONE16;
 
 	while (*at != WEFT_NONE16) {
 		struct weft_wqe *wqe = &qp->sq.wqe[*at];
 
-		if (ah && wqe->wr.ah != ah) {
+		if ((ah && wqe->wr.ah != ah) || (lkey && !is_using(&wqe->wr, *lkey))) {
 			last = *at;
 			at = &wqe->next;
 			continue;
@@ -305,7 +332,7 @@ void weft_sq_flush(struct weft_qp *qp, bool silently)
 	struct weft_card *card = qp->card;
 
 	qp->sq.silent = silently;
-	finish_waiting(qp, NULL, WEFT_SRD_FLUSHED);
+	finish_waiting(qp, NULL, NULL, WEFT_SRD_FLUSHED);
 	for (struct weft_qp **at = &card->waiting; *at; at = &(*at)->next_waiting) {
 		if (*at == qp) {
 			*at = qp->next_waiting;
@@ -329,7 +356,10 @@ void weft_sq_flush(struct weft_qp *qp, bool silently)
 
 static void cancel(struct weft_qp *qp, struct weft_wqe *wqe, enum weft_srd_status status)
 {
-	weft_srd_cancel(wqe->peer->link->srd, cookie_of(qp, wqe), status, qp->card->now);
+	struct weft_srd *srd = wqe->peer->link->srd;
+
+	if (srd) /* Else this is a forked child: the card is dead, and so is its queue. */
+		weft_srd_cancel(srd, cookie_of(qp, wqe), status, qp->card->now);
 }
 
 /* Both walk everything: rare, and without cost for the common path. */
@@ -343,17 +373,12 @@ void weft_sq_cancel_mr(struct weft_card *card, const struct weft_pd *pd, uint32_
 		if (!qp || qp->pd != pd ||
 		    !(atomic_load(&qp->sq.posted) - atomic_load(&card->slots[q].sq_polled)))
 			continue;
+		finish_waiting(qp, NULL, &lkey, WEFT_SRD_INVALID_LKEY);
 		for (uint32_t i = 0; i < qp->sq.depth; i++) {
 			struct weft_wqe *wqe = &qp->sq.wqe[i];
 
-			if (wqe->state != WEFT_WQE_POSTED || wqe->wr.is_inline)
-				continue;
-			for (uint32_t k = 0; k < wqe->wr.sge_len; k++) {
-				if (wqe->wr.sge[k].lkey == lkey && wqe->wr.sge[k].len) {
-					cancel(qp, wqe, WEFT_SRD_INVALID_LKEY);
-					break;
-				}
-			}
+			if (wqe->state == WEFT_WQE_POSTED && is_using(&wqe->wr, lkey))
+				cancel(qp, wqe, WEFT_SRD_INVALID_LKEY);
 		}
 	}
 }
@@ -367,7 +392,7 @@ void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah)
 		if (!qp || qp->pd != ah->pd ||
 		    !(atomic_load(&qp->sq.posted) - atomic_load(&card->slots[q].sq_polled)))
 			continue;
-		finish_waiting(qp, ah, WEFT_SRD_FLUSHED);
+		finish_waiting(qp, ah, NULL, WEFT_SRD_FLUSHED);
 		for (uint32_t i = 0; i < qp->sq.depth; i++) {
 			struct weft_wqe *wqe = &qp->sq.wqe[i];
 
