@@ -22,7 +22,7 @@ struct weft_local_cfg {
 	const char *dir; /* Borrowed for open; exists, mode 0700, owned by us. */
 	const char *name; /* File name of our inbox, at most 63 characters. */
 	uint32_t frame_max; /* Less than half of lane_bytes. */
-	/* Size of each ring in our inbox, a power of two; 0: default (256 KB). Memory is taken when a
+	/* Size of each ring in our inbox, a power of two; 0: default (128 KB). Memory is taken when a
 	 * sender connects. */
 	uint32_t lane_bytes;
 	uint32_t lanes; /* Senders at a time; more than that are told -ENOSPC. 0: default (256). */
@@ -67,7 +67,8 @@ void weft_local_awake(struct weft_local *local);
 
 /* Is the owner of the inbox that this lane leads to gone? Looks at its lock: a system call, so not often. */
 bool weft_local_is_gone(struct weft_lane *lane);
-/* Give lanes of dead senders back; a system call for each lane in use: at most every second or so. */
+/* Give lanes of dead senders back, and the memory of lanes that nobody uses; a system call for each lane in
+ * use: at most every second or so. What a dead sender had flushed is still received. */
 void weft_local_reap(struct weft_local *local);
 
 struct weft_local_stats {

@@ -115,7 +115,7 @@ static int open_lane(struct weft_lane *lane, int fd, uint32_t lanes,
 int weft_local_connect(struct weft_local *local, const char *name, struct weft_lane **lane_out)
 {
 	struct weft_shm_layout layout = { 0 };
-	struct weft_shm_inbox copy;
+	struct weft_shm_inbox copy = { 0 };
 	struct weft_lane *lane;
 	struct stat st;
 	int fd, err;

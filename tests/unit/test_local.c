@@ -985,6 +985,32 @@ static void weft_local_recv__record_that_makes_no_sense(void **state)
 	weft_local_close(to);
 }
 
+/* A length that would do at another place leads beyond the end of the ring. */
+static void weft_local_recv__record_beyond_the_end(void **state)
+{
+	struct weft_local *to = open_one("to"), *from = open_one("from");
+	struct weft_lane *lane = connect_to(from, "to");
+	struct mapped m = map_inbox("to");
+	uint32_t sum = 0, pos = WEFT_SHM_POS_FIRST;
+	static uint8_t buf[1000];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(weft_local_send(lane, buf, sizeof(buf), NULL, 0), 0);
+		weft_local_flush(lane);
+		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 1);
+		pos += sizeof(buf) + WEFT_SHM_RECORD;
+	}
+	/* 1072 bytes are left. */
+	set_record(&m, 0, pos, weft_shm_record(pos, 1072));
+	atomic_store(head_of(&m, 0), pos + 1080);
+	assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 0);
+	assert_int_equal(stats_of(to).rx_bad, 1);
+	munmap(m.at, m.len);
+	weft_local_close(from);
+	weft_local_close(to);
+}
+
 /* An honest sender and one whose lane, or the table, is overwritten at random. */
 static void weft_local_recv__garbled_at_random(void **state)
 {
@@ -1174,6 +1200,81 @@ static void weft_local_flush__each_sleep_once(void **state)
 	weft_local_close(to);
 }
 
+/* In step: in each round one goes to sleep and the other sends, at nearly the same time, without the
+ * kernel in between. At least one of the two has to see the other. */
+struct step {
+	_Atomic uint32_t go,
+		done; /* The last round that was begun by the receiver, and ended by the sender. */
+	_Atomic bool reported;
+};
+
+enum {
+	STEP_ROUNDS = 100000
+};
+
+static void await(_Atomic uint32_t *word, uint32_t value)
+{
+	for (uint32_t i = 1; atomic_load(word) != value; i++)
+		if (i % 1024 == 0)
+			sched_yield();
+}
+
+static void spin_below(struct weft_prng *rnd, uint32_t n)
+{
+	volatile uint32_t spin = weft_prng_below(rnd, n);
+
+	while (spin)
+		spin--;
+}
+
+static void send_in_step(void *arg)
+{
+	struct step *step = arg;
+	struct weft_local *local = open_one("from");
+	struct weft_lane *lane = connect_to(local, "to");
+	struct weft_prng rnd;
+
+	weft_prng_init(&rnd, 8);
+	for (uint32_t round = 1; round <= STEP_ROUNDS; round++) {
+		await(&step->go, round);
+		spin_below(&rnd, 16);
+		send_text(lane, "x");
+		atomic_store(&step->reported, weft_local_flush(lane));
+		atomic_store(&step->done, round);
+	}
+	weft_local_close(local);
+}
+
+static void weft_local_sleep__one_sees_the_other(void **state)
+{
+	struct step *step = mmap(NULL, sizeof(*step), PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct weft_local *to = open_one("to");
+	struct weft_prng rnd;
+	uint32_t sum = 0;
+	pid_t pid;
+
+	(void)state;
+	assert_ptr_not_equal(step, MAP_FAILED);
+	pid = start(send_in_step, step);
+	weft_prng_init(&rnd, 9);
+	for (uint32_t round = 1; round <= STEP_ROUNDS; round++) {
+		bool seen;
+
+		atomic_store(&step->go, round);
+		spin_below(&rnd, 400); /* The other needs a while to see `go`. */
+		seen = weft_local_sleep(to);
+		await(&step->done, round);
+		if (!seen && !atomic_load(&step->reported))
+			fail_msg("round %u: neither has seen the other", (unsigned int)round);
+		weft_local_awake(to);
+		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 1);
+	}
+	assert_int_equal(reaped(pid), 0);
+	munmap(step, sizeof(*step));
+	weft_local_close(to);
+}
+
 enum {
 	SLEEP_FRAMES = 30000
 };
@@ -1188,10 +1289,7 @@ static void send_and_wake(void *arg)
 
 	weft_prng_init(&rnd, 7);
 	while (flow.seq < SLEEP_FRAMES) {
-		volatile uint32_t spin = weft_prng_below(&rnd, 2000);
-
-		while (spin)
-			spin--;
+		spin_below(&rnd, 2000);
 		if (send_checked(lane, &flow))
 			sched_yield();
 		if (weft_local_flush(lane))
@@ -1259,12 +1357,14 @@ int main(void)
 		each(weft_local_recv__in_turn),
 		each(weft_local_recv__from_processes),
 		each(weft_local_recv__record_that_makes_no_sense),
+		each(weft_local_recv__record_beyond_the_end),
 		each(weft_local_recv__garbled_at_random),
 		each(weft_local_reap__sender_killed),
 		each(weft_local_is_gone__receiver_killed),
 		each(weft_local_forked__child_keeps_nothing),
 		each(weft_local_sleep__something_is_there),
 		each(weft_local_flush__each_sleep_once),
+		each(weft_local_sleep__one_sees_the_other),
 		each(weft_local_sleep__no_wake_up_lost),
 	};
 
