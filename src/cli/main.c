@@ -16,7 +16,12 @@ static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
 static const struct weft_cmd commands[] = {
+	{ "config", weft_cmd_config, "print the settings in force, and their origin",
+	  weft_cmd_config_usage },
 	{ "help", cmd_help, "say what the commands do", "usage: weft help [COMMAND]\n" },
+	{ "info", weft_cmd_info, "print the cards that programs see here, and who uses them",
+	  weft_cmd_info_usage },
+	{ "run", weft_cmd_run, "run a program with weft's cards", weft_cmd_run_usage },
 	{ "sim", weft_cmd_sim, "run the transport in a simulated network", weft_cmd_sim_usage },
 	{ "version", cmd_version, "print the version", "usage: weft version [--json]\n" },
 	{ NULL, NULL, NULL, NULL },

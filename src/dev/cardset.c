@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "dev/cardset_make.h"
 
+#include "base/assert.h"
 #include "cloud/catalogue.h"
 
 #include <arpa/inet.h>
@@ -342,23 +343,28 @@ int weft_cardset_make(const struct weft_conf *conf, const struct weft_host_view 
 {
 	const struct weft_instance *type;
 	struct addresses at = { .count = 0 };
-	uint32_t caps = 0;
+	uint32_t caps;
 	int err;
 
 	memset(set_out, 0, sizeof(*set_out));
 	err = find_type(conf, &type, set_out);
-	if (!err && strcmp(conf->caps, "auto") != 0)
+	if (err)
+		return err;
+	caps = caps_of(type);
+	if (strcmp(conf->caps, "auto") != 0)
 		err = parse_caps(conf->caps, &caps, set_out);
-	else
-		caps = caps_of(type);
-	if (!err && conf->addr[0])
+	if (err)
+		return err;
+	if (conf->addr[0])
 		err = given_addresses(&at, conf->addr, host, set_out);
 	else
 		found_addresses(&at, host);
-	if (!err)
-		err = count_cards(conf, type, &at, set_out);
 	if (err)
 		return err;
+	err = count_cards(conf, type, &at, set_out);
+	if (err)
+		return err;
+	weft_assert(at.count);
 
 	for (uint32_t i = 0; i < set_out->count; i++) {
 		struct weft_card_info *card = &set_out->card[i];

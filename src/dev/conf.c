@@ -565,6 +565,11 @@ bool weft_conf_set_row(const struct weft_conf_set *set, uint32_t index,
 	return true;
 }
 
+const char *weft_conf_name(uint32_t index)
+{
+	return index < WEFT_ARRAY_SIZE(rows) ? rows[index].name : NULL;
+}
+
 int weft_conf_make_dir(const char *dir, char *why, size_t len)
 {
 	struct stat st;

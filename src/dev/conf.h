@@ -71,5 +71,7 @@ struct weft_conf_row {
 };
 
 bool weft_conf_row(uint32_t index, struct weft_conf_row *row_out);
+/* The name alone, for which no settings are read. NULL: no such row. */
+const char *weft_conf_name(uint32_t index);
 
 #endif

@@ -1,11 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# test_cli.sh WEFT VERSION: what all commands have in common: exit status, what goes to which of stdout and
-# stderr, one line for a mistake, and no success when the output could not be written.
+# test_cli.sh WEFT VERSION HOLDER STATIC: what all commands have in common (exit status, what goes to which of
+# stdout and stderr, one line for a mistake, and no success when the output could not be written), and those
+# about the device: run, info, config. HOLDER is a process that seems to use a card, STATIC a static program.
 set -u
 weft=$1
 version=$2
+holder=$3
+static=$4
 dir=$(mktemp -d)
+# Neither the settings of who runs this nor his processes may show.
+for name in $(env | sed -n 's/^\(WEFT_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
+unset LD_PRELOAD
+export HOME="$dir/home" WEFT_RUN_DIR="$dir/run" WEFT_ADDR=127.0.0.1
+mkdir -p "$dir/home/.config"
 trap 'rm -rf "$dir"' EXIT
 count=0
 
@@ -86,5 +94,166 @@ if [ $got = 2 ] && grep -q 'cannot write' "$dir/err"; then
 	report ok 'closed stdout'
 else
 	report not-ok "closed stdout (exit $got)"
+fi
+
+config=$dir/home/.config/weft.conf
+
+skip() { # name reason
+	count=$((count + 1))
+	echo "ok $count - $1 # SKIP $2"
+}
+
+# config
+check 'config' 0 '^WEFT_CARDS  *auto  *default$' - config
+check 'config: environment' 0 '^WEFT_ADDR  *127.0.0.1  *environment$' - config
+check 'config --cards' 0 '^WEFT_CARDS  *7  *environment$' - config --cards 7
+check 'config --cards=' 2 - 'needs a value' config --cards=
+check 'config -v' 0 '^# .*(5s)$' - config -v
+check 'config with junk' 2 - 'no such argument: --jsom' config --jsom
+check 'config: value refused' 1 '^WEFT_CARDS  *auto  *default' 'WEFT_CARDS: "x" (environment): not' config --cards x
+one_line 'config: value refused: one line'
+check 'config: unknown name' 2 - 'no such setting: WEFT_CARD; did you mean WEFT_CARDS?' config --env WEFT_CARD=1
+printf 'cards = 3 # three\nwire=udp\n' >"$config"
+check 'config: file' 0 '^WEFT_CARDS  *3  .*weft.conf:1$' - config
+printf 'crads = 3\n' >"$config"
+check 'config: unknown name in a file' 0 '^WEFT_CARDS  *auto' 'crads (.*weft.conf:1): .* WEFT_CARDS?' config
+chmod 666 "$config"
+check 'config: file that others may write' 1 '^WEFT_CARDS  *auto' 'others than its owner may write it' config
+rm "$config"
+check 'config: secret' 0 '^WEFT_KEY  *(set)  *environment' - config --env WEFT_KEY=hush
+json() { # name jq-filter argument...
+	name=$1 filter=$2
+	shift 2
+	if ! command -v jq >/dev/null; then
+		skip "$name" 'no jq'
+	elif "$weft" "$@" 2>"$dir/err" | jq -e "$filter" >"$dir/out" 2>&1; then
+		report ok "$name"
+	else
+		report not-ok "$name"
+	fi
+}
+json 'config --json' 'length > 15 and all(has("name", "value", "origin", "default", "what"))' config --json
+json 'config --json: bytes that are no text' '.[0].value == "x\ufffd\"y"' \
+	config --json --env "$(printf 'WEFT_ADDR=x\377"y')"
+json 'info --json' '[.cards[].name] == ["rdmap16s27", "rdmap32s27", "rdmap144s27", "rdmap160s27"]' \
+	info --json --instance p4d.24xlarge
+json 'info --json: capabilities' '.cards[0].caps == ["write", "sgid"]' info --json --env WEFT_CAPS=sgid,write
+
+# info
+check 'info' 0 '^rdmap0s6  0000:00:06.0  127.0.0.1  fe80::5700:4e20:7f00:1  100   *v2/0xefa1 .*  -$' - info
+check 'info: four cards' 0 '^rdmap160s27  0000:a0:1b.0 .* v1/0xefa0  *read,rnr,sgid  *- ' - \
+	info --instance p4d.24xlarge
+check 'info: two addresses' 0 '^rdmap96s0 .* 127.0.0.3 ' - info --addr 127.0.0.2,127.0.0.3
+check 'info: unknown type' 2 - 'with EFA is known; did you mean p5.48xlarge?' info --instance p5.48xlrge
+one_line 'info: unknown type: one line'
+check 'info: facts that are not known' 0 '^rdmap0s6' 'EFA generation, .*: not known of c8in.48xlarge' \
+	info --instance c8in.48xlarge
+check 'info: address of another host' 2 - '192.0.2.77 is not an address of this host' info --addr 192.0.2.77
+check 'info with junk' 2 - 'no such argument: --al' info --al
+check 'info --all alone' 2 - 'goes with --counters' info --all
+check 'info --counters: nobody' 0 - 'no process of yours' info --counters
+check 'info --counters --json: nobody' 0 '^]$' - info --counters --json
+mkdir -m 700 "$dir/run"
+mkfifo "$dir/go" "$dir/ready"
+"$holder" "$dir/run" rdmap0s6 <"$dir/go" >"$dir/ready" &
+pid=$!
+exec 9>"$dir/go"
+read -r _ <"$dir/ready"
+check 'info: used by' 0 "  $pid (.*hold.*)\$" - info
+check 'info: another card' 0 '^rdmap79s0 .*  -$' - info --cards 2
+check 'info --counters' 0 '^  tx_bytes  *12345$' - info --counters
+check 'info --counters: card' 0 "^$pid (.*) rdmap0s6 .* 2 qps\$" - info --counters
+check 'info --counters --all' 0 '^  rx_drop_tag  *0$' - info --counters --all
+check 'info --counters --json' 0 "\"pid\": $pid, .*\"tx_bytes\": 12345," - info --counters --json
+kill -9 $pid
+wait $pid 2>/dev/null
+exec 9>&-
+check 'info: user gone' 0 '^rdmap0s6 .*  -$' - info
+check 'info --counters: user gone' 0 - 'no process of yours' info --counters
+
+# run
+check 'run alone' 2 - 'which command?' run
+check 'run --' 2 - 'which command?' run --
+check 'run with junk' 2 - 'no such argument: --adr; see' run --adr 1 true
+check 'run: option without value' 2 - 'needs a value' run --addr
+check 'run: command not found' 2 - 'command not found: no-such-command' run no-such-command
+one_line 'run: command not found: one line'
+check 'run: no such file' 2 - 'No such file' run ./no/such/file
+check 'run: a directory' 2 - 'Is a directory' run /
+check 'run: unknown type' 2 - 'did you mean p4d.24xlarge?' run --instance p4d.24xlareg true
+one_line 'run: unknown type: one line'
+check 'run: address of another host' 2 - '192.0.2.77 is not an address of this host' run --addr 192.0.2.77 -- true
+check 'run: bad setting' 2 - 'WEFT_WIRE: "tcp" (environment): not one of auto, udp, local' run --wire tcp true
+check 'run: bad --env' 2 - 'wants NAME=VALUE' run --env PATH true
+check 'run: unknown setting' 2 - 'did you mean WEFT_LOSS?' run --env WEFT_LOSSS=1% true
+cp /bin/true "$dir/true"
+chmod 4755 "$dir/true"
+check 'run: setuid' 2 - 'true is setuid' run "$dir/true"
+chmod 2755 "$dir/true"
+check 'run: setgid' 2 - 'true is setgid' run "$dir/true"
+chmod 644 "$dir/true"
+check 'run: not executable' 2 - 'Permission denied' run "$dir/true"
+chmod 755 "$dir/true"
+printf '\377' | dd of="$dir/true" bs=1 seek=18 conv=notrunc 2>/dev/null
+check 'run: another machine' 2 - 'for another kind of machine' run "$dir/true"
+head -c 100 /bin/true >"$dir/true"
+check 'run: half a program' 2 - 'or broken' run "$dir/true"
+check 'run: static' 2 - 'is statically linked' run "$static"
+one_line 'run: static: one line'
+script() { # text
+	printf '%b' "$1" >"$dir/script"
+	chmod 755 "$dir/script"
+}
+script 'echo hello\n'
+check 'run: neither program nor script' 2 - 'neither a program nor a script' run "$dir/script"
+script '#!/no/such/interpreter\n'
+check 'run: interpreter missing' 2 - 'needs the interpreter "/no/such/interpreter"' run "$dir/script"
+script '#!/bin/sh\r\n'
+check 'run: line end of another world' 2 - 'needs the interpreter "/bin/sh?"' run "$dir/script"
+script '#!/usr/bin/env no-such-interpreter\n'
+check 'run: interpreter missing, by env' 2 - 'needs the interpreter "no-such' run "$dir/script"
+script "#!$static\n"
+check 'run: interpreter static' 2 - 'its interpreter .* statically linked' run "$dir/script"
+script "#!$dir/script\n"
+check 'run: script that runs itself' 2 - 'too many' run "$dir/script"
+mkdir "$dir/bin"
+cp "$weft" "$dir/bin/weft"
+"$dir/bin/weft" run true >"$dir/out" 2>"$dir/err"
+if [ $? = 2 ] && matches 'there is no libweft-preload.so' "$dir/err"; then
+	report ok 'run: library missing'
+else
+	report not-ok 'run: library missing'
+fi
+mkdir "$dir/lib"
+echo nonsense >"$dir/lib/libweft-preload.so"
+"$dir/bin/weft" run true >"$dir/out" 2>"$dir/err"
+if [ $? = 2 ] && matches 'is not a library for this machine' "$dir/err"; then
+	report ok 'run: library broken'
+else
+	report not-ok 'run: library broken'
+fi
+chmod 750 "$dir/run"
+check 'run: run directory open to others' 2 - 'open to others' run true
+chmod 700 "$dir/run"
+check 'info with a broken run directory' 0 '^rdmap0s6' - info --env WEFT_RUN_DIR=/proc/1/nothing
+
+# A library built with a sanitizer wants to be first of all, so nothing can be run with it.
+if ldd "$(dirname "$weft")/libweft-preload.so" 2>/dev/null | grep -q 'lib[at]san\|libclang_rt' ||
+	nm -D "$(dirname "$weft")/libweft-preload.so" 2>/dev/null | grep -q '__asan_init\|__tsan_init'; then
+	skip 'run' 'built with a sanitizer'
+else
+	# shellcheck disable=SC2016
+	script '#!/bin/sh\necho "$WEFT_INSTANCE $WEFT_CARDS $WEFT_WIRE $X $1"\nexit 7\n'
+	check 'run: settings and arguments' 7 '^p5.48xlarge 2 udp y=z arg$' - \
+		run --instance p5.48xlarge --cards=2 --wire udp --env X=y=z -- "$dir/script" arg
+	# shellcheck disable=SC2016
+	script '#!/bin/sh\necho "$LD_PRELOAD"\n'
+	check 'run: preload' 0 '^/[^:]*/libweft-preload.so$' - run "$dir/script"
+	check 'run: once in itself' 0 '^/[^:]*/libweft-preload.so$' - run "$weft" run "$dir/script"
+	check 'run: before others' 0 '^/[^:]*/libweft-preload.so:/no/such.so$' '/no/such.so' \
+		run --env LD_PRELOAD=/no/such.so "$dir/script"
+	check 'run: found in PATH' 3 - - run sh -c 'exit 3'
+	script '#!/usr/bin/env -S sh -e\nexit 5\n'
+	check 'run: env with options' 5 - - run "$dir/script"
 fi
 echo "1..$count"

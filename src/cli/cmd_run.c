@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `weft run`: a program with weft's cards. It becomes the program (exec), after making sure that nothing known
+ * beforehand stands in the way: settings that mean nothing, cards that cannot be, a library that is not there,
+ * a program that the loader would not load it into. */
+#define _GNU_SOURCE
+#include "cli/args.h"
+#include "cli/cli.h"
+#include "cli/program.h"
+#include "dev/cardset.h"
+#include "dev/conf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CMD     "weft run"
+#define LIBRARY "libweft-preload.so"
+
+const char weft_cmd_run_usage[] =
+	"usage: weft run [SETTING...] [--] COMMAND [ARGUMENT...]\n"
+	"\n"
+	"Run COMMAND with weft's cards as its EFA devices. Settings are environment variables "
+	"(`weft config -v`\n"
+	"lists them) that COMMAND and everything it starts inherit; these have options of their "
+	"own:\n"
+	"\n"
+	"  --instance TYPE          the cards of that EC2 instance type, such as p4d.24xlarge\n"
+	"  --cards N                that many cards\n"
+	"  --addr IP[,IP...]        addresses (or interfaces) of this host; two of 127.0.0.0/8 are "
+	"two hosts\n"
+	"  --wire auto|udp|local    how to reach other processes\n"
+	"  --env NAME=VALUE         any other variable\n"
+	"\n"
+	"The exit status is that of COMMAND, or 2 if it could not be run.\n";
+
+/* Beside the program in a build folder, below its prefix when installed. */
+static bool find_library(char *path, size_t len)
+{
+	static const char *const places[] = { "", "../lib/weft/", "../lib/" };
+	char self[WEFT_PROGRAM_PATH_MAX], found[WEFT_PROGRAM_PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n < 0) {
+		fprintf(stderr, CMD ": cannot find out where this program is: %s\n",
+			strerror(errno));
+		return false;
+	}
+	self[n] = 0;
+	slash = strrchr(self, '/');
+	slash[1] = 0;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(places); i++) {
+		char real[WEFT_PROGRAM_PATH_MAX];
+
+		snprintf(found, sizeof(found), "%s%s" LIBRARY, self, places[i]);
+		if (access(found, R_OK) || !realpath(found, real))
+			continue;
+		if (!weft_program_is_library(real)) {
+			fprintf(stderr, CMD ": %s is not a library for this machine\n", real);
+			return false;
+		}
+		/* The loader takes LD_PRELOAD apart at both, and knows no way to quote them. */
+		if (strpbrk(real, ": ")) {
+			fprintf(stderr,
+				CMD ": the loader cannot preload from a path with a blank or "
+				    "colon in it: %s\n",
+				real);
+			return false;
+		}
+		snprintf(path, len, "%s", real);
+		return true;
+	}
+	fprintf(stderr, CMD ": there is no " LIBRARY " in %s, nor in ../lib/weft or ../lib of it\n",
+		self);
+	return false;
+}
+
+static bool preload(const char *library)
+{
+	const char *others = getenv("LD_PRELOAD");
+	size_t len = strlen(library);
+	char *value;
+	bool ok;
+
+	/* Once is enough when `weft run` is run by `weft run`. */
+	for (const char *p = others; p && (p = strstr(p, library)); p += len)
+		if ((p == others || p[-1] == ':' || p[-1] == ' ') &&
+		    (!p[len] || p[len] == ':' || p[len] == ' '))
+			return true;
+	if (asprintf(&value, "%s%s%s", library, others && *others ? ":" : "",
+		     others ? others : "") < 0) {
+		perror(CMD);
+		return false;
+	}
+	ok = !setenv("LD_PRELOAD", value, 1);
+	if (!ok)
+		perror(CMD);
+	free(value);
+	return ok;
+}
+
+/* Shared memory and counters are a loss that a program survives; without them two things do not work at all. */
+static bool check_run_dir(const struct weft_card_info *cards, uint32_t count)
+{
+	bool needed = weft_conf_get()->wire == WEFT_CONF_WIRE_LOCAL;
+	const char *dir, *why;
+
+	if (!weft_conf_run_dir(&dir, &why))
+		return true;
+	for (uint32_t i = 0; i < count; i++)
+		needed |= !cards[i].ip.v6 && cards[i].ip.raw[0] == 127;
+	fprintf(stderr, CMD ": %s%s\n", why, needed ? "" : "; going on without shared memory");
+	return !needed;
+}
+
+int weft_cmd_run(int argc, char **argv)
+{
+	char library[WEFT_PROGRAM_PATH_MAX], path[WEFT_PROGRAM_PATH_MAX];
+	char why[WEFT_PROGRAM_PATH_MAX + 512];
+	const struct weft_card_info *cards;
+	const char *reason;
+	uint32_t count;
+	int i;
+
+	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		int got;
+
+		if (!strcmp(argv[i], "--")) {
+			i++;
+			break;
+		}
+		got = weft_args_setting(CMD, argc, argv, &i);
+		if (got < 0)
+			return 2;
+		if (!got) {
+			fprintf(stderr, CMD ": no such argument: %.64s; see `weft help run`\n",
+				argv[i]);
+			return 2;
+		}
+	}
+	if (i >= argc) {
+		fputs(CMD ": which command? See `weft help run`\n", stderr);
+		return 2;
+	}
+	if (!weft_args_check_settings(CMD))
+		return 2;
+	if (weft_cardset_get(&cards, &count, &reason)) {
+		fprintf(stderr, CMD ": %s\n", reason);
+		return 2;
+	}
+	if (!check_run_dir(cards, count) || !find_library(library, sizeof(library)))
+		return 2;
+	if (!weft_program_find(argv[i], path, why, sizeof(why)) ||
+	    !weft_program_can_preload(path, why, sizeof(why))) {
+		fprintf(stderr, CMD ": %s\n", why);
+		return 2;
+	}
+	if (weft_cardset_note())
+		fprintf(stderr, CMD ": note: %s\n", weft_cardset_note());
+	if (!preload(library))
+		return 2;
+	execv(path, argv + i);
+	fprintf(stderr, CMD ": cannot run %.256s: %s\n", path, strerror(errno));
+	return 2;
+}
