@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# test_cli.sh WEFT VERSION HOLDER STATIC: what all commands have in common (exit status, what goes to which of
+# test_cli.sh WEFT VERSION HOLDER STATIC MAN: what all commands have in common (exit status, what goes to which of
 # stdout and stderr, one line for a mistake, and no success when the output could not be written), and those
-# about the device: run, info, config. HOLDER is a process that seems to use a card, STATIC a static program.
+# about the device: run, info, config. HOLDER is a process that seems to use a card, STATIC a static program,
+# MAN the manual page.
 set -u
 weft=$1
 version=$2
 holder=$3
 static=$4
+man=$5
 dir=$(mktemp -d)
 # Neither the settings of who runs this nor his processes may show.
 for name in $(env | sed -n 's/^\(WEFT_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
@@ -121,6 +123,11 @@ chmod 666 "$config"
 check 'config: file that others may write' 1 '^WEFT_CARDS  *auto' 'others than its owner may write it' config
 rm "$config"
 check 'config: secret' 0 '^WEFT_KEY  *(set)  *environment' - config --env WEFT_KEY=hush
+# The table of settings is in the program; the manual page has to keep up with it.
+"$weft" config | cut -d ' ' -f 1 >"$dir/out"
+sed -n 's/^\.It Ev //p' "$man" >"$dir/err"
+if cmp -s "$dir/out" "$dir/err"; then report ok 'config: manual page'; else report not-ok 'config: manual page'; fi
+
 json() { # name jq-filter argument...
 	name=$1 filter=$2
 	shift 2
