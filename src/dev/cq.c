@@ -170,6 +170,14 @@ static void deliver_event(struct weft_cq *cq)
 		weft_assert(errno == EAGAIN);
 }
 
+static void event_if_armed(struct weft_cq *cq)
+{
+	if (!atomic_exchange(&cq->armed, false))
+		return;
+	atomic_fetch_sub(&cq->card->armed, 1);
+	deliver_event(cq);
+}
+
 static bool ring_is_full(const struct weft_cq *cq)
 {
 	return atomic_load_explicit(&cq->tail, memory_order_relaxed) -
@@ -229,11 +237,8 @@ void weft_cq_push(struct weft_cq *cq, const struct weft_qp *qp, const struct wef
 		ring_put(cq, &entry);
 	/* Pairs with weft_cq_arm: either it sees the completion, or we see that it is armed. */
 	atomic_thread_fence(memory_order_seq_cst);
-	if (atomic_load_explicit(&cq->armed, memory_order_relaxed) &&
-	    atomic_exchange(&cq->armed, false)) {
-		atomic_fetch_sub(&cq->card->armed, 1);
-		deliver_event(cq);
-	}
+	if (atomic_load_explicit(&cq->armed, memory_order_relaxed))
+		event_if_armed(cq);
 }
 
 /* Consuming */
@@ -311,13 +316,14 @@ void weft_cq_arm(struct weft_cq *cq)
 		atomic_fetch_add(&card->armed, 1);
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!is_empty(cq)) {
-		if (atomic_exchange(&cq->armed, false)) {
-			atomic_fetch_sub(&card->armed, 1);
-			deliver_event(cq);
-		}
+		event_if_armed(cq);
 		return;
 	}
 	weft_card_lock(card);
+	/* What had no room in the ring waits as well. */
+	weft_cq_drain_overflow(cq);
+	if (!is_empty(cq))
+		event_if_armed(cq);
 	/* What was left corked has to leave, since no poll may follow; and peers that write to shared memory
 	 * must wake us from here on. */
 	weft_card_work(card);
