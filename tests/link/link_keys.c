@@ -72,7 +72,8 @@ static void mr_rules(void)
 	need_eq(-EINVAL, weft_mr_create(e.pd, e.buf, 64, at, WEFT_ACCESS_REMOTE_WRITE, &mr));
 	need_eq(-EINVAL, weft_mr_create(e.pd, e.buf, 0, at, 1, &mr));
 	need_eq(-EINVAL, weft_mr_create(e.pd, e.buf, UINT64_MAX, at, 1, &mr));
-	need_eq(-EINVAL, weft_mr_create(e.pd, e.buf, 1u << 20, UINT64_MAX - 4095 + (at & 4095), 1, &mr));
+	need_eq(-EINVAL,
+		weft_mr_create(e.pd, e.buf, 1u << 20, UINT64_MAX - 4095 + (at & 4095), 1, &mr));
 	need_eq(-EOPNOTSUPP, weft_mr_create(e.pd, e.buf, 64, at, 1 | 64, &mr));
 	need_eq(-EFAULT, weft_mr_create(e.pd, hole, 64, (uintptr_t)hole, 1, &mr));
 	need_ok(weft_mr_create(e.pd, e.buf, 64, at + (77ull << 32), 0, &mr));
@@ -101,7 +102,8 @@ static void mr_iova(void)
 	addr.addr = iova;
 	duo_publish(0, &addr);
 	if (duo_side == 1) {
-		struct weft_recv_wr recv = { .wr_id = 1, .sge_len = 1,
+		struct weft_recv_wr recv = { .wr_id = 1,
+					     .sge_len = 1,
 					     .sge[0] = { iova + 1, 1000, mr->lkey } };
 
 		need_ok(weft_qp_post_recv(e.qp, &recv, 1));
@@ -199,7 +201,8 @@ static void ah_rules(void)
 	need_eq(-EINVAL, weft_ah_create(e.pd, &bad, &a));
 	memset(&bad, 0xff, sizeof(bad));
 	need_eq(-EINVAL, weft_ah_create(e.pd, &bad, &a));
-	weft_gid_encode(&away, 0, duo_port_base(), &bad); /* Cannot be reached from a loopback address. */
+	weft_gid_encode(&away, 0, duo_port_base(),
+			&bad); /* Cannot be reached from a loopback address. */
 	need_eq(-EINVAL, weft_ah_create(e.pd, &bad, &a));
 	need_ok(weft_ah_create(pd, &gid, &a));
 	need_eq(-EBUSY, weft_pd_destroy(pd));
@@ -253,7 +256,8 @@ static void ah_in_receives(void)
 	duo_sync();
 	addr = duo_look(!duo_side, 0);
 	if (duo_side == 0) {
-		need_ok(weft_ah_create(e.pd, &gid, &pad)); /* Numbers differ between the two sides. */
+		need_ok(weft_ah_create(e.pd, &gid,
+				       &pad)); /* Numbers differ between the two sides. */
 		duo_target(&e, &addr);
 		for (uint32_t i = 0; i < 3; i++) {
 			wr = duo_wr(&e, i, WEFT_OP_SEND, 0, 10, 0);
