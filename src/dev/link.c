@@ -431,27 +431,43 @@ err_close:
 
 /* Lanes */
 
-static struct weft_link_lane *lane_of(struct weft_link *link, const struct weft_gid *address)
+/* A place without a lane only remembers that nobody was there a moment ago. It stays when that is over, since a
+ * hole would end the searches that pass it, but whoever comes by may take it for another address. */
+static struct weft_link_lane *lane_place(struct weft_link *link, const struct weft_gid *address)
 {
 	struct weft_card *card = link->card;
 	uint32_t i = weft_gid_hash(address) % WEFT_LANES_MAX;
-	struct weft_link_lane *l = NULL;
-	char name[64];
+	struct weft_link_lane *spare = NULL;
 
 	for (uint32_t n = 0; n < WEFT_LANES_MAX; n++, i = (i + 1) % WEFT_LANES_MAX) {
-		l = &link->lanes[i];
-		if (!memcmp(&l->to, address, sizeof(l->to)) && (l->lane || l->retry_at))
-			break;
+		struct weft_link_lane *l = &link->lanes[i];
+
 		if (!l->lane && !l->retry_at) {
-			/* Keep holes, or a search would have no end. */
-			if (link->lanes_used >= WEFT_LANES_MAX * 3 / 4)
-				return NULL;
+			if (spare && spare->retry_at <= card->now)
+				break;
 			link->lanes_used++;
 			l->to = *address;
-			break;
+			return l;
 		}
+		if (!memcmp(&l->to, address, sizeof(l->to)))
+			return l;
+		if (!l->lane && (!spare || l->retry_at < spare->retry_at))
+			spare = l;
 	}
-	if (!l || memcmp(&l->to, address, sizeof(l->to)))
+	if (spare) {
+		spare->to = *address;
+		spare->retry_at = 1; /* Long ago, and not a hole. */
+	}
+	return spare;
+}
+
+static struct weft_link_lane *lane_of(struct weft_link *link, const struct weft_gid *address)
+{
+	struct weft_card *card = link->card;
+	struct weft_link_lane *l = lane_place(link, address);
+	char name[64];
+
+	if (!l)
 		return NULL;
 	if (l->lane || card->now < l->retry_at)
 		return l->lane ? l : NULL;
