@@ -117,6 +117,8 @@ static int start_poll(struct ibv_cq_ex *ibv, struct ibv_poll_cq_attr *attr)
 	err = step(cq);
 	if (err)
 		weft_cq_end(cq->dev);
+	else
+		cq->polling = true;
 	return err;
 }
 
@@ -125,9 +127,15 @@ static int next_poll(struct ibv_cq_ex *ibv)
 	return step(weft_vcq_ex(ibv));
 }
 
+/* Some programs also end a session that did not begin. */
 static void end_poll(struct ibv_cq_ex *ibv)
 {
-	weft_cq_end(weft_vcq_ex(ibv)->dev);
+	struct weft_vcq *cq = weft_vcq_ex(ibv);
+
+	if (unlikely(!cq->polling))
+		return;
+	cq->polling = false;
+	weft_cq_end(cq->dev);
 }
 
 static enum ibv_wc_opcode read_opcode(struct ibv_cq_ex *ibv)

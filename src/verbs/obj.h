@@ -80,6 +80,7 @@ struct weft_vcq {
 	struct efadv_cq efadv;
 	struct weft_cq *dev;
 	const struct weft_cqe *cqe; /* borrows: of the open poll session, until its next step. */
+	bool polling; /* A session is open. Written by who holds it. */
 };
 
 struct weft_vqp {

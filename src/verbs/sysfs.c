@@ -35,6 +35,7 @@
 
 #define TREE_PREFIX "sysfs-"
 #define TREE_TAG    "/" TREE_PREFIX "weft-"
+#define TREE_DEPTH  16u
 
 static char root[320];
 static int root_fd = -1; /* Holds the shared lock. */
@@ -90,7 +91,7 @@ static void sweep(const char *run_dir)
 		if (fd < 0)
 			continue;
 		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-			remove_tree(dirfd(dir), entry->d_name, 8);
+			remove_tree(dirfd(dir), entry->d_name, TREE_DEPTH);
 		close(fd);
 	}
 	closedir(dir);
@@ -368,7 +369,7 @@ void weft_sysfs_fini(void)
 	if (root_fd < 0)
 		return;
 	if (flock(root_fd, LOCK_EX | LOCK_NB) == 0)
-		remove_tree(AT_FDCWD, root, 8);
+		remove_tree(AT_FDCWD, root, TREE_DEPTH);
 	close(root_fd);
 	root_fd = -1;
 }
