@@ -236,6 +236,7 @@ bool weft_card_work(struct weft_card *card)
 		weft_link_drain(&card->link[k]);
 	if (card->now >= card->report_at) {
 		card->report_at = card->now + REPORT_EVERY;
+		weft_sq_expire_ud(card);
 		weft_report(card);
 	}
 	return got != 0;

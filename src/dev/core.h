@@ -147,6 +147,7 @@ enum weft_wqe_state {
 struct weft_wqe {
 	struct weft_wr wr;
 	struct weft_peer *peer; /* While POSTED. */
+	weft_ns posted_at;
 	uint32_t len;
 	uint16_t next; /* Free list or waiting list. */
 	uint8_t state; /* enum weft_wqe_state. */
@@ -350,6 +351,8 @@ void weft_ahs_fini(struct weft_pd *pd);
 void weft_sq_init(struct weft_qp *qp);
 void weft_sq_flush(struct weft_qp *qp, bool silently);
 void weft_sq_retry(struct weft_card *card);
+/* UD messages that nobody wanted for long enough are done. */
+void weft_sq_expire_ud(struct weft_card *card);
 void weft_sq_cancel_mr(struct weft_card *card, const struct weft_pd *pd, uint32_t lkey);
 void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah);
 void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_status status);

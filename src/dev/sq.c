@@ -18,7 +18,8 @@
 #include <string.h>
 
 #define CORK_MAX     64u
-#define UD_RNR_RETRY 2u /* UD may lose messages; a receiver that is a moment late is spared that. */
+/* UD may lose messages, but not because a receiver is a moment late: it is tried again for so long. */
+#define UD_PATIENCE WEFT_MS(250)
 
 static uint64_t cookie_of(const struct weft_qp *qp, const struct weft_wqe *wqe)
 {
@@ -154,7 +155,7 @@ static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
 		.addr = wr->raddr,
 		.imm = ntohl(wr->imm),
 		.len = wqe->len,
-		.rnr_retry = qp->type == WEFT_QP_UD ? UD_RNR_RETRY : qp->rnr_retry,
+		.rnr_retry = qp->type == WEFT_QP_UD ? 7 : qp->rnr_retry,
 	};
 	struct weft_peer *peer;
 	int err;
@@ -174,6 +175,7 @@ static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
 		return false;
 	weft_assert(!err);
 	wqe->state = WEFT_WQE_POSTED;
+	wqe->posted_at = card->now;
 	wqe->peer = peer;
 	peer->outstanding++;
 	peer->link->corked++;
@@ -360,6 +362,24 @@ static void cancel(struct weft_qp *qp, struct weft_wqe *wqe, enum weft_srd_statu
 
 	if (srd) /* Else this is a forked child: the card is dead, and so is its queue. */
 		weft_srd_cancel(srd, cookie_of(qp, wqe), status, qp->card->now);
+}
+
+void weft_sq_expire_ud(struct weft_card *card)
+{
+	for (uint32_t q = 0; q < WEFT_DEV_QP_MAX; q++) {
+		struct weft_qp *qp = card->slots[q].qp;
+
+		if (!qp || qp->type != WEFT_QP_UD ||
+		    !(atomic_load(&qp->sq.posted) - atomic_load(&card->slots[q].sq_polled)))
+			continue;
+		for (uint32_t i = 0; i < qp->sq.depth; i++) {
+			struct weft_wqe *wqe = &qp->sq.wqe[i];
+
+			if (wqe->state == WEFT_WQE_POSTED &&
+			    card->now - wqe->posted_at > UD_PATIENCE)
+				cancel(qp, wqe, WEFT_SRD_RNR);
+		}
+	}
 }
 
 /* Both walk everything: rare, and without cost for the common path. */
