@@ -98,8 +98,8 @@ WEFT_EXPORT struct ibv_device **ibv_get_device_list(int *num_devices)
 		real = WEFT_PASS(NULL, ibv_get_device_list, &real_len);
 	if (!real)
 		real_len = 0;
-	list = calloc(1, sizeof(*list) + ((size_t)ours_len + (size_t)real_len + 1) *
-						 sizeof(list->devices[0]));
+	list = calloc(1,
+		      sizeof(*list) + ((size_t)ours_len + (size_t)real_len + 1) * sizeof(void *));
 	if (!list) {
 		if (real)
 			WEFT_PASS((void)0, ibv_free_device_list, real);

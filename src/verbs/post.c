@@ -105,7 +105,7 @@ int weft_op_post_send(struct ibv_qp *ibv, struct ibv_send_wr *in, struct ibv_sen
 		}
 		err_post = post_some(qp, wr, n, &done);
 		if (unlikely(err_post)) {
-			for (in = first; done; done--)
+			for (in = first; in && done; done--)
 				in = in->next;
 			err = err_post;
 		} else if (unlikely(err) && flags_ok(qp, in->send_flags) &&
@@ -167,7 +167,7 @@ int weft_op_post_recv(struct ibv_qp *ibv, struct ibv_recv_wr *in, struct ibv_rec
 		}
 		err_post = post_some_recv(qp, wr, n, &done);
 		if (unlikely(err_post)) {
-			for (in = first; done; done--)
+			for (in = first; in && done; done--)
 				in = in->next;
 			err = err_post;
 		}

@@ -77,7 +77,7 @@ static void test_device_files(const struct ibv_device *device)
 	snprintf(path, sizeof(path), "/dev/infiniband/%s", device->dev_name);
 	check(!stat(path, &st) && S_ISCHR(st.st_mode) && !access(path, R_OK | W_OK),
 	      "our device file is there");
-	strcat(path, "x");
+	snprintf(path, sizeof(path), "/dev/infiniband/%sx", device->dev_name);
 	check(stat(path, &st) < 0 && access(path, R_OK) < 0, "another is not");
 	check(!stat("/", &st) && S_ISDIR(st.st_mode) && !access("/", R_OK), "other files are real");
 	check(!lstat(device->ibdev_path, &st) && S_ISLNK(st.st_mode), "ibdev_path");
@@ -106,7 +106,8 @@ static void test_fork(const struct ibv_device *device)
 
 int main(void)
 {
-	bool hide = getenv("WEFT_HIDE_OTHERS") && !strcmp(getenv("WEFT_HIDE_OTHERS"), "1");
+	const char *hide_others = getenv("WEFT_HIDE_OTHERS");
+	bool hide = hide_others && !strcmp(hide_others, "1");
 	struct ibv_device **list;
 	int n;
 
