@@ -37,7 +37,8 @@ asan:
 	@tools/dev/check asan
 
 tsan:
-	@echo "tsan: skipped: the engine and the simulator have no threads; the device will"
+	@tools/dev/setup check
+	@tools/dev/check tsan
 
 fuzz:
 	@tools/dev/setup check
@@ -64,7 +65,7 @@ hooks:
 	@echo "hooks: tools/dev/pre-commit runs before each commit"
 
 clean:
-	rm -rf build build-asan build-fuzz build-mutants
+	rm -rf build build-asan build-tsan build-fuzz build-mutants
 
 help:
 	@echo "make            build into build/; the program is build/weft"
@@ -73,7 +74,7 @@ help:
 	@echo "make lint       format, tidy, cppcheck, layers, purity, headers, codespell, shellcheck"
 	@echo "make format     run clang-format over the C files"
 	@echo "make asan       build with clang, ASan and UBSan, and run the tests"
-	@echo "make tsan       nothing yet: no threads"
+	@echo "make tsan       build with clang and TSan, and run what has threads"
 	@echo "make fuzz       every fuzzer for T=60 seconds"
 	@echo "make sim        1000 seeds of the fault simulator; N=count, SEED=first (alone: replay it)"
 	@echo "make mutants    plant protocol bugs one at a time; the simulator has to find them"

@@ -28,13 +28,20 @@ static struct {
 
 /* Fork */
 
+/* No fork in the middle of a card's work: the child could not let go of a lane that is half claimed. */
 static void before_fork(void)
 {
 	pthread_mutex_lock(&weft_dev.lock);
+	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++)
+		if (weft_dev.cards[i])
+			weft_card_lock(weft_dev.cards[i]);
 }
 
 static void after_fork_parent(void)
 {
+	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++)
+		if (weft_dev.cards[i])
+			weft_card_unlock(weft_dev.cards[i]);
 	pthread_mutex_unlock(&weft_dev.lock);
 }
 

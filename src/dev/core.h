@@ -151,6 +151,8 @@ struct weft_wqe {
 	uint32_t len;
 	uint16_t next; /* Free list or waiting list. */
 	uint8_t state; /* enum weft_wqe_state. */
+	bool copied; /* UD: its bytes lie in the QP's `copies`. */
+	bool reported; /* UD: its completion exists already. */
 };
 
 struct weft_rqe {
@@ -180,7 +182,10 @@ struct weft_qp {
 	bool on_waiting;
 
 	struct {
-		struct weft_wqe *wqe; /* owns: depth of them. */
+		struct weft_wqe *wqe; /* owns: wqes of them. */
+		uint8_t *copies; /* owns; UD: MSG_MAX bytes for each of them. */
+		uint32_t wqes; /* depth; UD: twice that. */
+		uint32_t reported; /* UD: reported, and still with the engine. */
 		uint32_t depth, sge_max, inline_max;
 		_Atomic uint32_t
 			posted; /* Ever; less what was polled is what counts against depth. */
@@ -221,6 +226,7 @@ struct weft_cq {
 	uint32_t refs; /* QPs. */
 	uint32_t skipped; /* Sessions in a row that found completions at once: progress is due. */
 	uint32_t empty; /* Sessions in a row that found none, also after progress. */
+	uint32_t yield_after; /* So many of them, but at least YIELD_MIN. */
 	struct weft_cqe out; /* Of the consumer: what next() returned. */
 
 	_Alignas(64) _Atomic uint32_t tail; /* Producer's. */
@@ -348,6 +354,11 @@ uint16_t weft_ah_lookup(const struct weft_pd *pd, const struct weft_gid *gid);
 void weft_ahs_fini(struct weft_pd *pd);
 
 /* sq.c */
+static inline uint8_t *weft_sq_copy(const struct weft_qp *qp, const struct weft_wqe *wqe)
+{
+	return qp->sq.copies + (size_t)(wqe - qp->sq.wqe) * WEFT_DEV_MSG_MAX;
+}
+
 void weft_sq_init(struct weft_qp *qp);
 void weft_sq_flush(struct weft_qp *qp, bool silently);
 void weft_sq_retry(struct weft_card *card);

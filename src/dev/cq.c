@@ -6,8 +6,12 @@
  * than being lost.
  *
  * An empty poll is where the card's work gets done. A client that finds completions each time would starve
- * it, so every few sessions it is done anyway. A client that finds nothing for long shares its core: with
- * more processes than cores the one it waits for may need it.
+ * it, so every few sessions it is done anyway.
+ *
+ * Yielding. A client that finds nothing for long offers its core: with more processes than cores, the one it
+ * waits for may need it. Among processes that all do so the core comes back in microseconds. One that
+ * computes keeps it for milliseconds, and the scheduler lets those who yield wait longest; so after a yield
+ * that took long the next one is put off, more and more.
  *
  * Channels. The fd of a channel is an epoll fd with the event fd and the sockets of its card: a client that
  * sleeps on it is woken by a frame as well as by an event, and weft_channel_get() makes of the one the other.
@@ -26,8 +30,10 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define SKIP_MAX    16u /* Sessions that found completions at once, until work is done anyway. */
-#define EMPTY_YIELD 64u /* Empty sessions in a row after which the core is offered to others. */
+#define SKIP_MAX   16u /* Sessions that found completions at once, until work is done anyway. */
+#define YIELD_MIN  64u /* Empty sessions in a row after which the core is offered to others, ... */
+#define YIELD_MAX  16384u /* ... at least and at most. */
+#define YIELD_LONG WEFT_US(300)
 
 int weft_cq_create(struct weft_card *card, uint32_t *depth, struct weft_channel *channel,
 		   void *user, struct weft_cq **cq_out)
@@ -262,6 +268,18 @@ static void work(struct weft_cq *cq)
 	weft_card_unlock(card);
 }
 
+static void yield(struct weft_cq *cq)
+{
+	weft_ns before = weft_clock();
+
+	sched_yield();
+	if (weft_clock() - before > YIELD_LONG)
+		cq->yield_after = WEFT_MIN(WEFT_MAX(cq->yield_after, YIELD_MIN) * 4, YIELD_MAX);
+	else
+		cq->yield_after /= 2;
+	cq->empty = 0;
+}
+
 void weft_cq_begin(struct weft_cq *cq)
 {
 	if (!cq->unlocked)
@@ -275,8 +293,8 @@ void weft_cq_begin(struct weft_cq *cq)
 	work(cq);
 	if (!is_empty(cq))
 		cq->empty = 0;
-	else if (++cq->empty % EMPTY_YIELD == 0)
-		sched_yield();
+	else if (++cq->empty >= WEFT_MAX(cq->yield_after, YIELD_MIN))
+		yield(cq);
 }
 
 const struct weft_cqe *weft_cq_next(struct weft_cq *cq)

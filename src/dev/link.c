@@ -13,6 +13,7 @@
  *
  * Waking. A process that sleeps is woken by its socket. A sender through shared memory that finds its
  * receiver asleep sends it a frame of no content over UDP. */
+#include "dev/conf_set.h"
 #include "dev/core.h"
 
 #include "base/assert.h"
@@ -213,6 +214,11 @@ static uint32_t payload_iov(struct weft_card *card, const struct weft_srd_payloa
 		wqe = weft_sq_by_cookie(card, payload->cookie, &qp);
 		if (!wqe)
 			return 0;
+		if (wqe->copied) {
+			iov[0].iov_base = weft_sq_copy(qp, wqe) + payload->off;
+			iov[0].iov_len = payload->len;
+			return 1;
+		}
 		if (wqe->wr.is_inline) {
 			iov[0].iov_base = wqe->wr.inline_data + payload->off;
 			iov[0].iov_len = payload->len;
@@ -375,23 +381,30 @@ err_close:
 
 int weft_link_open_local(struct weft_link *link)
 {
-	char name[64];
+	char name[64], dir[256], reason[400];
 	struct weft_local_cfg local = {
+		.dir = dir,
 		.name = name,
 		.frame_max = FRAME_MAX,
 		.lane_bytes = 512u << 10,
 	};
 	struct weft_srd_cfg cfg;
 	struct weft_gid address;
-	const char *why;
-	int err = weft_conf_run_dir(&local.dir, &why);
+	const char *run_dir, *why;
+	int err = weft_conf_run_dir(&run_dir, &why);
 
+	/* A folder of their own: whatever else lies there would be swept away as a dead inbox. */
+	if (!err) {
+		snprintf(dir, sizeof(dir), "%s/inbox", run_dir);
+		err = weft_conf_make_dir(dir, reason, sizeof(reason));
+	}
 	if (!err)
 		err = engine_cfg(link, &cfg);
 	if (err)
 		return err;
 	weft_link_address(link->card, &link->card->info->gid, link->card->slot, &address);
 	inbox_name(&address, name, sizeof(name));
+	(void)weft_local_sweep(dir); /* What dead processes left. */
 	err = weft_local_open(&local, &link->local);
 	if (err)
 		return err;

@@ -61,6 +61,7 @@ static int check_attr(const struct weft_card *card, const struct weft_qp_attr *a
 static void qp_free(struct weft_qp *qp)
 {
 	free(qp->sq.wqe);
+	free(qp->sq.copies);
 	free(qp->rq.rqe);
 	free(qp->rq.queue);
 	free(qp);
@@ -86,10 +87,14 @@ static struct weft_qp *qp_alloc(struct weft_pd *pd, const struct weft_qp_attr *a
 	qp->rq.depth = attr->max_recv_wr;
 	qp->rq.sge_max = attr->max_recv_sge;
 	qp->rq.mask = pow2_ceil(WEFT_MAX(qp->rq.depth, 1u)) - 1;
-	qp->sq.wqe = calloc(WEFT_MAX(qp->sq.depth, 1u), sizeof(*qp->sq.wqe));
+	qp->sq.wqes = qp->type == WEFT_QP_UD ? qp->sq.depth * 2 : qp->sq.depth;
+	qp->sq.wqe = calloc(qp->sq.wqes, sizeof(*qp->sq.wqe));
+	if (qp->type == WEFT_QP_UD)
+		qp->sq.copies = malloc((size_t)qp->sq.wqes * WEFT_DEV_MSG_MAX);
 	qp->rq.rqe = calloc(WEFT_MAX(qp->rq.depth, 1u), sizeof(*qp->rq.rqe));
 	qp->rq.queue = calloc(qp->rq.mask + 1, sizeof(*qp->rq.queue));
-	if (!qp->sq.wqe || !qp->rq.rqe || !qp->rq.queue) {
+	if (!qp->sq.wqe || !qp->rq.rqe || !qp->rq.queue ||
+	    (qp->type == WEFT_QP_UD && !qp->sq.copies)) {
 		qp_free(qp);
 		return NULL;
 	}

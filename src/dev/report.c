@@ -118,6 +118,7 @@ void weft_report_up(struct weft_card *card)
 		for (uint32_t i = 0; report.page && i < count; i++) {
 			snprintf(report.page->card[i].name, sizeof(report.page->card[i].name), "%s",
 				 cards[i].name);
+			report.page->card[i].gid = cards[i].gid;
 			report.page->card[i].slot = WEFT_COUNTERS_NO_SLOT;
 		}
 	}
