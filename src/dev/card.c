@@ -58,6 +58,8 @@ static void after_fork_child(void)
 		weft_dev.cards[i] = NULL; /* Its objects are the application's still: not freed. */
 		card->dead = true;
 		pthread_mutex_init(&card->lock, NULL);
+		for (struct weft_channel *c = card->channel_list; c; c = c->next_on_card)
+			pthread_mutex_init(&c->lock, NULL);
 		for (uint32_t k = 0; k < WEFT_LINKS; k++)
 			weft_link_forked(&card->link[k]);
 		card->up = false;

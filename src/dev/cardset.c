@@ -400,8 +400,8 @@ static bool can_bind(const struct weft_ip *ip)
 	int fd = socket(ip->v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool ok;
 
-	if (fd < 0)
-		return false;
+	if (fd < 0) /* No descriptor left says nothing of the address: opening the card will tell. */
+		return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
 	memcpy(&to.in4.sin_addr, ip->raw, 4);
 	if (ip->v6) {
 		to.in6 = (struct sockaddr_in6){ .sin6_family = AF_INET6,

@@ -330,6 +330,8 @@ void weft_cq_arm(struct weft_cq *cq)
 {
 	struct weft_card *card = cq->card;
 
+	if (card->dead)
+		return;
 	if (!atomic_exchange(&cq->armed, true))
 		atomic_fetch_add(&card->armed, 1);
 	atomic_thread_fence(memory_order_seq_cst);
@@ -476,11 +478,11 @@ int weft_channel_get(struct weft_channel *channel, struct weft_cq **cq_out)
 		struct pollfd p = { .fd = channel->fd, .events = POLLIN };
 		bool busy = false;
 
+		if (card->dead) /* A forked child shares the event fd: what it reads is its parent's. */
+			return -EIO;
 		*cq_out = pop_event(channel);
 		if (*cq_out)
 			return 0;
-		if (card->dead)
-			return -EIO;
 		weft_card_lock(card);
 		card->link[WEFT_LINK_UDP].quiet_polls = 0;
 		busy = weft_card_work(card);
