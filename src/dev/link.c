@@ -381,6 +381,7 @@ err_close:
 
 int weft_link_open_local(struct weft_link *link)
 {
+	static _Atomic bool swept;
 	char name[64], dir[256], reason[400];
 	struct weft_local_cfg local = {
 		.dir = dir,
@@ -404,7 +405,8 @@ int weft_link_open_local(struct weft_link *link)
 		return err;
 	weft_link_address(link->card, &link->card->info->gid, link->card->slot, &address);
 	inbox_name(&address, name, sizeof(name));
-	(void)weft_local_sweep(dir); /* What dead processes left. */
+	if (!atomic_exchange(&swept, true))
+		(void)weft_local_sweep(dir); /* What dead processes left. */
 	err = weft_local_open(&local, &link->local);
 	if (err)
 		return err;
@@ -416,7 +418,9 @@ int weft_link_open_local(struct weft_link *link)
 	cfg.delay_target = WEFT_MS(10);
 	cfg.rto_min = WEFT_MS(20);
 	cfg.rto_max = WEFT_MS(200);
-	cfg.ack_delay = WEFT_US(20);
+	/* An acknowledgement costs little here, and one that is owed by a client that has stopped polling costs
+	 * its peer a tick of the helper: send it at once. */
+	cfg.ack_delay = 1;
 	cfg.ack_packets = 16;
 	cfg.ack_bytes = 64u << 10;
 	cfg.cwnd_max = 256u << 10; /* Half a lane: it is never full. */

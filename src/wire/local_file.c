@@ -133,6 +133,11 @@ int weft_shm_take_name(int dir_fd, const char *name, int flags, struct stat *st_
 
 		if (fd < 0)
 			return fd;
+		/* A sweep only wants the dead, and waits for nobody: many processes start at once. */
+		if (!(flags & O_CREAT) && weft_shm_is_locked(fd, WEFT_SHM_LOCK_OWNER)) {
+			close(fd);
+			return -EEXIST;
+		}
 		err = weft_shm_lock_byte(fd, WEFT_SHM_LOCK_TAKE, F_WRLCK);
 		if (err == 0) {
 			/* In this order: an owner that closes unlinks first and unlocks then. */
@@ -149,8 +154,8 @@ int weft_shm_take_name(int dir_fd, const char *name, int flags, struct stat *st_
 			continue;
 		}
 		close(fd);
-		if (err != -EAGAIN)
-			return err;
+		if (err != -EAGAIN || !(flags & O_CREAT))
+			return err == -EAGAIN ? -EBUSY : err;
 		nanosleep(&pause, NULL);
 	}
 	return -EBUSY;
