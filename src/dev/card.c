@@ -214,11 +214,17 @@ int weft_card_up(struct weft_card *card)
 			return err;
 		}
 	}
+	/* Without it nobody answers while the program does not: not a card that works. */
+	err = weft_helper_start();
+	if (err) {
+		close_links(card);
+		return err;
+	}
 	card->up = true;
 	for (struct weft_channel *c = card->channel_list; c; c = c->next_on_card)
 		weft_channel_watch(c);
 	weft_report_up(card);
-	weft_helper_start();
+	weft_helper_kick();
 	return 0;
 }
 

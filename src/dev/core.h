@@ -258,7 +258,7 @@ struct weft_card {
 	pthread_mutex_t lock;
 	uint32_t refs; /* Opens; weft_dev.lock. */
 	bool dead; /* Inherited over a fork: nothing works any more. */
-	bool up; /* The identity is claimed, the links are there. */
+	_Atomic bool up; /* The identity is claimed, the links are there. */
 	uint8_t slot;
 	uint16_t port;
 	weft_ns now; /* Of the latest progress. */
@@ -393,7 +393,7 @@ void weft_cq_drain_overflow(struct weft_cq *cq);
 void weft_channel_watch(struct weft_channel *channel); /* The card came up: watch its wires too. */
 
 /* helper.c */
-void weft_helper_start(void);
+int weft_helper_start(void);
 void weft_helper_stop(void); /* At exit. */
 void weft_helper_kick(void);
 void weft_helper_forked(void);

@@ -115,28 +115,35 @@ static void *run(void *arg)
 }
 
 /* Under the card's lock: may not take weft_dev.lock. */
-void weft_helper_start(void)
+int weft_helper_start(void)
 {
 	sigset_t all, old;
+	int err = 0;
 
 	if (!weft_conf_get()->helper)
-		return;
+		return 0;
 	pthread_mutex_lock(&helper.lock);
 	if (!helper.running) {
-		helper.kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (helper.kick_fd < 0)
+			helper.kick_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (helper.kick_fd < 0) {
+			err = -errno;
+			pthread_mutex_unlock(&helper.lock);
+			return err;
+		}
 		/* Signals are the application's. */
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &old);
 		atomic_store(&helper.stop, false);
-		if (helper.kick_fd >= 0 && !pthread_create(&helper.thread, NULL, run, NULL)) {
+		err = -pthread_create(&helper.thread, NULL, run, NULL);
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		if (!err) {
 			helper.running = true;
 			pthread_setname_np(helper.thread, "weft");
 		}
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-	} else {
-		weft_helper_kick();
 	}
 	pthread_mutex_unlock(&helper.lock);
+	return err;
 }
 
 void weft_helper_kick(void)
