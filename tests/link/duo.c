@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LIMIT_S 20u
+#define LIMIT_S 60u /* Also where many others want the cores. */
 
 struct side {
 	const char *_Atomic at;
@@ -70,16 +70,25 @@ void duo_setup(const char *name)
 	setenv("HOME", run_dir, 1); /* No settings of whoever runs this. */
 }
 
-void duo_teardown(void)
+static void remove_dir(const char *path)
 {
-	DIR *dir = opendir(run_dir);
+	DIR *dir = opendir(path);
 	struct dirent *d;
 
 	while (dir && (d = readdir(dir)) != NULL)
 		(void)unlinkat(dirfd(dir), d->d_name, 0);
 	if (dir)
 		closedir(dir);
-	(void)rmdir(run_dir);
+	(void)rmdir(path);
+}
+
+void duo_teardown(void)
+{
+	char second[80];
+
+	remove_dir(run_dir);
+	snprintf(second, sizeof(second), "%s-2", run_dir); /* Of cases where hosts share none. */
+	remove_dir(second);
 }
 
 bool duo_is_for_wire(const struct duo_case *c)
@@ -149,25 +158,24 @@ static double now_s(void)
 }
 
 /* One that failed: only the first is told, the others follow from it. */
-static bool note(const struct duo_case *c, uint32_t side, int status, char *why, size_t len)
+static bool note(const struct duo_case *c, uint32_t side, const siginfo_t *info, char *why,
+		 size_t len)
 {
-	const char *said = board[side].fail[0] ? board[side].fail : "";
+	const char *at = atomic_load(&board[side].at), *said = board[side].fail;
+	bool killed = info->si_code != CLD_EXITED;
 
-	if (WIFEXITED(status) && !WEXITSTATUS(status) && !(c->killed >> side & 1))
-		return true;
-	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && c->killed >> side & 1)
+	if (c->killed >> side & 1 ? killed && info->si_status == SIGKILL
+				  : !killed && !info->si_status)
 		return true;
 	if (why[0])
 		return false;
-	if (WIFSIGNALED(status))
+	if (killed)
 		snprintf(why, len, "side %u: killed by signal %d (%s) after %s", side,
-			 WTERMSIG(status), strsignal(WTERMSIG(status)),
-			 atomic_load(&board[side].at));
+			 info->si_status, strsignal(info->si_status), at);
 	else if (said[0])
 		snprintf(why, len, "side %u: %s", side, said);
 	else
-		snprintf(why, len, "side %u: ended with %d after %s", side, WEXITSTATUS(status),
-			 atomic_load(&board[side].at));
+		snprintf(why, len, "side %u: ended with %d after %s", side, info->si_status, at);
 	return false;
 }
 
@@ -182,6 +190,13 @@ static void hung(char *why, size_t len)
 	}
 }
 
+static void kill_all(void)
+{
+	for (uint32_t i = 0; i < duo_sides; i++)
+		if (!atomic_load(&board[i].gone))
+			kill(board[i].pid, SIGKILL);
+}
+
 /* Until all sides are gone. False: something went wrong, `why` says what. */
 static bool watch(const struct duo_case *c, char *why, size_t len)
 {
@@ -192,30 +207,33 @@ static bool watch(const struct duo_case *c, char *why, size_t len)
 	why[0] = 0;
 	while (left) {
 		for (uint32_t i = 0; i < duo_sides; i++) {
-			int status;
+			siginfo_t info = { .si_pid = 0 };
 
+			/* Dead ones are taken away later: where somebody reads /proc that can last for seconds. */
 			if (atomic_load(&board[i].gone) ||
-			    waitpid(board[i].pid, &status, WNOHANG | WUNTRACED) != board[i].pid)
+			    waitid(P_PID, (id_t)board[i].pid, &info,
+				   WEXITED | WSTOPPED | WNOHANG | WNOWAIT) ||
+			    !info.si_pid)
 				continue;
-			if (WIFSTOPPED(status)) {
+			if (info.si_code == CLD_STOPPED) {
 				atomic_store(&board[i].stopped, true);
 				continue;
 			}
 			left--;
-			if (!note(c, i, status, why, len))
-				end = 0;
+			if (!note(c, i, &info, why, len))
+				kill_all();
 			atomic_store(&board[i].gone, true);
 		}
 		if (left && now_s() > end) {
 			if (!why[0])
 				hung(why, len);
-			for (uint32_t i = 0; i < duo_sides; i++)
-				if (!atomic_load(&board[i].gone))
-					kill(board[i].pid, SIGKILL);
+			kill_all();
 			end = now_s() + 3600;
 		}
 		duo_nap();
 	}
+	for (uint32_t i = 0; i < duo_sides; i++)
+		waitpid(board[i].pid, NULL, 0);
 	return !why[0];
 }
 

@@ -47,7 +47,7 @@ struct duo_case {
 	uint8_t host[DUO_SIDES_MAX]; /* 127.0.0.x; 0: 2 + side. */
 	uint32_t wires; /* enum duo_wire: only on these; 0: on all. */
 	uint32_t killed; /* Bit per side: meant to end by a signal. */
-	uint32_t limit_s; /* 0: 20. */
+	uint32_t limit_s; /* 0: 60. */
 };
 
 /* Parent */

@@ -11,15 +11,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define THIRD	1u
-#define VICTIM	2u
-#define FRESH	3u
-#define RECVS	64u
-#define TO_C	1000u /* First wr_id of the talk with the third. */
-#define CLOSE	2u /* Steps of the survivor. */
-#define HELLO	3u
-#define BYE	4u
-#define BIG	(32u << 20)
+#define THIRD   1u
+#define VICTIM  2u
+#define FRESH   3u
+#define RECVS   64u
+#define TO_C    1000u /* First wr_id of the talk with the third. */
+#define CLOSE   2u /* Steps of the survivor. */
+#define HELLO   3u
+#define BYE     4u
+#define BIG     (32u << 20)
 #define FRESH_N 10u
 
 /* Survivor */
@@ -67,8 +67,8 @@ static void look(struct survivor *s)
 
 	while (s->third_out < 4) {
 		s->e.peer = s->third;
-		wr = duo_wr(&s->e, TO_C, s->third_done % 2 ? WEFT_OP_SEND : WEFT_OP_READ, 1u << 20, 5000,
-			    0);
+		wr = duo_wr(&s->e, TO_C, s->third_done % 2 ? WEFT_OP_SEND : WEFT_OP_READ, 1u << 20,
+			    5000, 0);
 		wr.ah = s->to_third;
 		duo_post(s->e.qp, &wr);
 		s->third_out++;
@@ -264,8 +264,11 @@ static bool stream(struct duo_end *e, uint32_t i)
 
 	if (!weft_qp_send_room(e->qp))
 		return false;
-	wr = duo_wr(e, i, i % 4 == 3 ? WEFT_OP_READ : i % 4 == 1 ? WEFT_OP_WRITE : WEFT_OP_SEND, 0,
-		    len[i % 4], 5u << 20);
+	wr = duo_wr(e, i,
+		    i % 4 == 3   ? WEFT_OP_READ
+		    : i % 4 == 1 ? WEFT_OP_WRITE
+				 : WEFT_OP_SEND,
+		    0, len[i % 4], 5u << 20);
 	duo_post(e->qp, &wr);
 	return true;
 }
@@ -344,8 +347,8 @@ static void out_until(uint32_t n, bool orderly)
 	open_survivor(&s);
 	for (uint32_t i = 0; s.good < n; i++) {
 		if (s.out < 32)
-			to_victim(&s, (enum weft_op)(i % 5), i % 2 ? 100000 % (i % 5 < 2 ? 8929 : 100001)
-								   : 100);
+			to_victim(&s, (enum weft_op)(i % 5),
+				  i % 2 ? 100000 % (i % 5 < 2 ? 8929 : 100001) : 100);
 		look(&s);
 	}
 	if (orderly)
@@ -462,7 +465,7 @@ static void fresh_same_port(void)
 	need_eq(slot, duo_look(FRESH, 0).qpn >> 8);
 }
 
-#define SIDES(survivor, victim, fresh)                                                             \
+#define SIDES(survivor, victim, fresh) \
 	.side = { survivor, third, victim, fresh }, .host = { 2, 3, 4, 4 }
 #define KILLED .killed = 1u << VICTIM
 #define SMALL  .env = "WEFT_MTU=1500", .wires = DUO_UDP
@@ -472,12 +475,21 @@ const struct duo_case link_kill_cases[] = {
 	{ .name = "kill__target_after_1", SIDES(out_1, victim_target, fresh), KILLED },
 	{ .name = "kill__target_after_20", SIDES(out_20, victim_target, fresh), KILLED },
 	{ .name = "kill__target_after_500", SIDES(out_500, victim_target, fresh), KILLED },
-	{ .name = "kill__target_of_small_packets", SIDES(out_20, victim_target, fresh), KILLED, SMALL },
+	{ .name = "kill__target_of_small_packets",
+	  SIDES(out_20, victim_target, fresh),
+	  KILLED,
+	  SMALL },
 	{ .name = "kill__passive", SIDES(reading, victim_passive, fresh), KILLED },
-	{ .name = "kill__passive_small_packets", SIDES(reading, victim_passive, fresh), KILLED, SMALL },
+	{ .name = "kill__passive_small_packets",
+	  SIDES(reading, victim_passive, fresh),
+	  KILLED,
+	  SMALL },
 	{ .name = "kill__source_after_1", SIDES(in_1, victim_source, fresh), KILLED },
 	{ .name = "kill__source_after_300", SIDES(in_300, victim_source, fresh), KILLED },
-	{ .name = "kill__source_of_small_packets", SIDES(in_300, victim_source, fresh), KILLED, SMALL },
+	{ .name = "kill__source_of_small_packets",
+	  SIDES(in_300, victim_source, fresh),
+	  KILLED,
+	  SMALL },
 	{ .name = "kill__both_ways", SIDES(out_500, victim_source, fresh), KILLED },
 	{ .name = "kill__afterwards", SIDES(afterwards, victim_target, fresh), KILLED },
 	{ .name = "kill__with_child", SIDES(out_20, victim_with_child, fresh), KILLED },

@@ -80,8 +80,9 @@ static void *churn(void *arg)
 	struct duo_end *e = arg;
 
 	while (!atomic_load(&stop)) {
-		struct weft_qp_attr attr = { .send_cq = e->scq, .recv_cq = e->rcq,
-					     .max_recv_wr = 4, .max_recv_sge = 1 };
+		struct weft_qp_attr attr = {
+			.send_cq = e->scq, .recv_cq = e->rcq, .max_recv_wr = 4, .max_recv_sge = 1
+		};
 		struct weft_mr *mr;
 		struct weft_ah *ah;
 		struct weft_cq *cq;
@@ -167,7 +168,8 @@ static void all_post(struct all *a, uint32_t q)
 {
 	uint32_t i = a->sent[q], to = i % (PROCS * QPS);
 	uint32_t id[4] = { duo_side, q, to % QPS, i / (PROCS * QPS) };
-	size_t at = (1u << 20) + (q * PROCS * QPS * EACH + i) * 512u; /* Each its own: they end in any order. */
+	size_t at = (1u << 20) +
+		    (q * PROCS * QPS * EACH + i) * 512u; /* Each its own: they end in any order. */
 	struct weft_wr wr;
 	int err;
 
@@ -302,7 +304,8 @@ const struct duo_case link_many_cases[] = {
 	{ .name = "many__threads", .side = { threads, threads } },
 	{ .name = "many__threads_churn", .side = { threads_churn, threads_churn } },
 	{ .name = "many__all_to_all", .side = { all_to_all, all_to_all, all_to_all, all_to_all } },
-	{ .name = "many__addresses", .side = { many_addresses, many_addresses, many_addresses },
+	{ .name = "many__addresses",
+	  .side = { many_addresses, many_addresses, many_addresses },
 	  .env = "WEFT_DEAD_AFTER=1s" },
 	{ .name = NULL },
 };
