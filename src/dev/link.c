@@ -296,12 +296,23 @@ static int engine_cfg(const struct weft_link *link, struct weft_srd_cfg *cfg)
 	weft_link_address(link->card, &link->card->info->gid, link->card->slot, &cfg->gid);
 	cfg->seed = ((uint64_t)ts.tv_sec << 30 ^ (uint64_t)ts.tv_nsec) * 0x9e3779b97f4a7c15u ^
 		    (uint64_t)getpid() << 20 ^ link->card->port ^ (uint64_t)link->kind << 50;
-	cfg->contexts_max = 16384;
-	cfg->active_max = 1024;
-	cfg->msgs_max = 16384;
-	cfg->reads_max = 4096;
-	cfg->rx_msgs_max = 4096;
-	cfg->packets_max = 65536;
+	/* What is full makes posts wait, so these are what is worth having at a time; a card's engines begin with
+	 * some 4 MB. The peers of shared memory all live on this host. */
+	if (link->kind == WEFT_LINK_UDP) {
+		cfg->contexts_max = 16384;
+		cfg->active_max = 384;
+		cfg->msgs_max = 8192;
+		cfg->reads_max = 2048;
+		cfg->rx_msgs_max = 2048;
+		cfg->packets_max = 32768;
+	} else {
+		cfg->contexts_max = 2048;
+		cfg->active_max = 256;
+		cfg->msgs_max = 4096;
+		cfg->reads_max = 1024;
+		cfg->rx_msgs_max = 1024;
+		cfg->packets_max = 8192;
+	}
 	cfg->payload_crc = false; /* UDP has a checksum, memory needs none. */
 	cfg->link_bps = 0; /* No credits: the kernel's queues, not a switch, are the bottleneck. */
 	cfg->dead_after = conf->dead_after;
