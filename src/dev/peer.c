@@ -87,6 +87,28 @@ void weft_host_put(struct weft_card *card, struct weft_host *host)
 	free(host);
 }
 
+/* The engine has no place for another peer: those that nothing is under way with give theirs back. It keeps
+ * what it knows of them as long as it can, and they are known again when they are needed. */
+static bool forget_idle(struct weft_card *card, const struct weft_link *link)
+{
+	bool any = false;
+
+	for (uint32_t i = 0; i < card->hosts_size; i++) {
+		for (struct weft_host *h = card->hosts[i]; h; h = h->hash_next) {
+			for (struct weft_peer **at = &h->peers, *p; (p = *at) != NULL;) {
+				if (p->link != link || p->outstanding) {
+					at = &p->next;
+					continue;
+				}
+				*at = p->next;
+				peer_free(p);
+				any = true;
+			}
+		}
+	}
+	return any;
+}
+
 struct weft_peer *weft_peer_find(struct weft_card *card, struct weft_host *host, uint8_t slot,
 				 int *error_out)
 {
@@ -116,6 +138,8 @@ struct weft_peer *weft_peer_find(struct weft_card *card, struct weft_host *host,
 	    (weft_conf_get()->wire == WEFT_CONF_WIRE_LOCAL || weft_link_sees(local, &address)))
 		p->link = local;
 	*error_out = weft_srd_peer_get(p->link->srd, &address, &p->engine);
+	if (*error_out == -ENOMEM && forget_idle(card, p->link))
+		*error_out = weft_srd_peer_get(p->link->srd, &address, &p->engine);
 	if (*error_out) {
 		free(p);
 		return NULL;
