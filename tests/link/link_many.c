@@ -263,7 +263,9 @@ static void many_addresses(void)
 		}
 		c = duo_next(e.scq);
 		if (c.wr_id < ADDRS) {
-			need(c.status == 9 || c.status == 15);
+			if (c.status != 9 && c.status != 15)
+				duo_die(DUO_AT, "status %u of address %llu, after %u", c.status,
+					(unsigned long long)c.wr_id, failed);
 			failed++;
 		} else {
 			need_eq(0, c.status);
