@@ -221,8 +221,6 @@ int weft_card_up(struct weft_card *card)
 		return err;
 	}
 	card->up = true;
-	for (struct weft_channel *c = card->channel_list; c; c = c->next_on_card)
-		weft_channel_watch(c);
 	weft_report_up(card);
 	weft_helper_kick();
 	return 0;

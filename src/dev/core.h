@@ -246,8 +246,8 @@ struct weft_channel {
 	struct weft_card *card; /* borrows */
 	pthread_mutex_t lock;
 	pthread_cond_t acked;
-	int fd; /* epoll fd: event_fd and the card's wires. */
-	int event_fd;
+	int fd; /* An event fd: 1 while the list is not empty. */
+	bool signalled; /* It is 1. */
 	uint32_t refs; /* CQs. */
 	struct weft_cq *first, *last; /* Events not yet fetched. */
 	struct weft_channel *next_on_card;
@@ -267,6 +267,7 @@ struct weft_card {
 
 	_Atomic uint32_t activity; /* Counts posts and polls: the helper looks whether it moves. */
 	_Atomic uint32_t armed; /* CQs whose client may sleep on a channel. */
+	uint32_t sleepers; /* Threads that sleep on the wires in weft_channel_get(). */
 
 	struct weft_host **hosts; /* owns: hash by gid. */
 	uint32_t hosts_size, hosts_len;
@@ -390,12 +391,13 @@ struct weft_qp *weft_qp_by_number(struct weft_card *card, uint16_t qpn);
 void weft_cq_push(struct weft_cq *cq, const struct weft_qp *qp, const struct weft_cqe *cqe);
 bool weft_cq_is_full(const struct weft_cq *cq);
 void weft_cq_drain_overflow(struct weft_cq *cq);
-void weft_channel_watch(struct weft_channel *channel); /* The card came up: watch its wires too. */
 
 /* helper.c */
 int weft_helper_start(void);
 void weft_helper_stop(void); /* At exit. */
 void weft_helper_kick(void);
+/* A CQ was armed: from now on its client may sleep. */
+void weft_helper_watch(void);
 void weft_helper_forked(void);
 
 /* key.c */

@@ -13,9 +13,10 @@
  * computes keeps it for milliseconds, and the scheduler lets those who yield wait longest; so after a yield
  * that took long the next one is put off, more and more.
  *
- * Channels. The fd of a channel is an epoll fd with the event fd and the sockets of its card: a client that
- * sleeps on it is woken by a frame as well as by an event, and weft_channel_get() makes of the one the other.
- * So a sleeping client needs no other thread. */
+ * Channels. The fd of a channel is an event fd that is readable when, and only when, an event waits: clients
+ * poll it and take it amiss if weft_channel_get() then has none. So while a CQ is armed, the helper sleeps on
+ * the wires in the client's stead. A client that blocks in weft_channel_get() sleeps on them itself.
+ */
 #include "dev/core.h"
 
 #include "base/assert.h"
@@ -26,7 +27,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -171,9 +171,10 @@ static void deliver_event(struct weft_cq *cq)
 			channel->first = cq;
 		channel->last = cq;
 	}
+	/* Never more than 1 in it, and changed under the lock only: neither end of it blocks. */
+	if (!channel->signalled && write(channel->fd, &one, sizeof(one)) == (ssize_t)sizeof(one))
+		channel->signalled = true;
 	pthread_mutex_unlock(&channel->lock);
-	if (write(channel->event_fd, &one, sizeof(one)) < 0)
-		weft_assert(errno == EAGAIN);
 }
 
 static void event_if_armed(struct weft_cq *cq)
@@ -350,6 +351,7 @@ void weft_cq_arm(struct weft_cq *cq)
 	if (weft_link_sleep(&card->link[WEFT_LINK_LOCAL]))
 		weft_card_work(card);
 	weft_card_unlock(card);
+	weft_helper_watch();
 }
 
 void weft_cq_ack(struct weft_cq *cq, uint32_t events)
@@ -366,19 +368,6 @@ void weft_cq_ack(struct weft_cq *cq, uint32_t events)
 
 /* Channels */
 
-static int watch(int epoll, int fd)
-{
-	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
-
-	return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &ev) && errno != EEXIST ? -errno : 0;
-}
-
-void weft_channel_watch(struct weft_channel *channel)
-{
-	/* If it cannot be watched (descriptor or memory limit), the helper still makes progress. */
-	(void)watch(channel->fd, weft_udp_fd(channel->card->link[WEFT_LINK_UDP].udp));
-}
-
 int weft_channel_create(struct weft_card *card, struct weft_channel **channel_out)
 {
 	struct weft_channel *c;
@@ -390,37 +379,20 @@ int weft_channel_create(struct weft_card *card, struct weft_channel **channel_ou
 	if (!c)
 		return -ENOMEM;
 	c->card = card;
-	c->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-	if (c->event_fd < 0) {
-		err = -errno;
-		goto err_free;
-	}
-	c->fd = epoll_create1(EPOLL_CLOEXEC);
+	c->fd = eventfd(0, EFD_CLOEXEC);
 	if (c->fd < 0) {
 		err = -errno;
-		goto err_event;
+		free(c);
+		return err;
 	}
-	err = watch(c->fd, c->event_fd);
-	if (err)
-		goto err_epoll;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->acked, NULL);
 	weft_card_lock(card);
 	c->next_on_card = card->channel_list;
 	card->channel_list = c;
-	if (card->up)
-		weft_channel_watch(c);
 	weft_card_unlock(card);
 	*channel_out = c;
 	return 0;
-
-err_epoll:
-	close(c->fd);
-err_event:
-	close(c->event_fd);
-err_free:
-	free(c);
-	return err;
 }
 
 int weft_channel_destroy(struct weft_channel *channel)
@@ -438,7 +410,6 @@ int weft_channel_destroy(struct weft_channel *channel)
 	*at = channel->next_on_card;
 	weft_card_unlock(card);
 	close(channel->fd);
-	close(channel->event_fd);
 	pthread_mutex_destroy(&channel->lock);
 	pthread_cond_destroy(&channel->acked);
 	free(channel);
@@ -462,40 +433,52 @@ static struct weft_cq *pop_event(struct weft_channel *channel)
 		cq->queued = false;
 		cq->events++;
 	}
-	/* The event fd says whether the list has something: nothing in between is lost under the lock. */
-	if (!channel->first && read(channel->event_fd, &count, sizeof(count)) < 0)
-		weft_assert(errno == EAGAIN);
+	if (!channel->first && channel->signalled &&
+	    read(channel->fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+		channel->signalled = false;
 	pthread_mutex_unlock(&channel->lock);
 	return cq;
 }
 
-int weft_channel_get(struct weft_channel *channel, struct weft_cq **cq_out)
+/* Until an event or a frame comes. */
+static int wait_for_more(struct weft_channel *channel)
 {
 	struct weft_card *card = channel->card;
-	int flags = fcntl(channel->fd, F_GETFL);
+	struct pollfd p[2] = { { .fd = channel->fd, .events = POLLIN } };
+	bool busy;
+	int n;
+
+	weft_card_lock(card);
+	card->link[WEFT_LINK_UDP].quiet_polls = 0;
+	busy = weft_card_work(card) || weft_link_sleep(&card->link[WEFT_LINK_LOCAL]);
+	p[1].fd = card->up ? weft_udp_fd(card->link[WEFT_LINK_UDP].udp) : -1;
+	p[1].events = POLLIN;
+	card->sleepers++;
+	weft_card_unlock(card);
+	/* Timers are the helper's. */
+	n = busy ? 0 : poll(p, 2, -1);
+	weft_card_lock(card);
+	card->sleepers--;
+	weft_card_unlock(card);
+	return n < 0 && errno == EINTR ? -EINTR : 0;
+}
+
+int weft_channel_get(struct weft_channel *channel, struct weft_cq **cq_out)
+{
+	int flags = fcntl(channel->fd, F_GETFL), err;
+	bool blocking = flags < 0 || !(flags & O_NONBLOCK);
 
 	for (;;) {
-		struct pollfd p = { .fd = channel->fd, .events = POLLIN };
-		bool busy = false;
-
-		if (card->dead) /* A forked child shares the event fd: what it reads is its parent's. */
+		/* A forked child shares the event fd: what it reads is its parent's. */
+		if (channel->card->dead)
 			return -EIO;
 		*cq_out = pop_event(channel);
 		if (*cq_out)
 			return 0;
-		weft_card_lock(card);
-		card->link[WEFT_LINK_UDP].quiet_polls = 0;
-		busy = weft_card_work(card);
-		if (!busy)
-			busy = weft_link_sleep(&card->link[WEFT_LINK_LOCAL]);
-		weft_card_unlock(card);
-		*cq_out = pop_event(channel);
-		if (*cq_out)
-			return 0;
-		if (flags >= 0 && flags & O_NONBLOCK)
+		if (!blocking)
 			return -EAGAIN;
-		/* The helper owns the timers; it kicks us by its work. */
-		if (!busy && poll(&p, 1, -1) < 0 && errno == EINTR)
-			return -EINTR;
+		err = wait_for_more(channel);
+		if (err)
+			return err;
 	}
 }

@@ -74,8 +74,7 @@ int weft_ah_create(struct weft_pd *pd, const struct weft_gid *gid, struct weft_a
 int weft_ah_destroy(struct weft_ah *ah); /* Outstanding work requests that use it are flushed. */
 uint16_t weft_ah_number(const struct weft_ah *ah);
 
-/* Completion channels: fd is an epoll fd that becomes readable when an event or work for the card waits.
- * Whoever finds it readable calls weft_channel_get(), which makes progress and may find no event. */
+/* Completion channels: fd is readable when, and only when, an event waits. */
 struct weft_channel;
 struct weft_cq;
 

@@ -8,8 +8,10 @@
  * good hands. If it was not, the helper does a round of work, and when nothing is left to do it sleeps on the
  * socket until something comes or a timer is due. The first client activity sends it back to ticking.
  *
- * While CQs are armed, clients sleep on channels that watch the same socket. Then the helper leaves it to
- * them, and looks only now and then, in case the client armed a CQ and went elsewhere. */
+ * While a CQ is armed its client may sleep on a channel, however active it was a moment ago: then the helper
+ * sleeps on the card's socket in its stead. Only cards on whose socket a client sleeps itself
+ * (weft_channel_get) are left to it, and looked at now and then in case it does not come back.
+ */
 #define _GNU_SOURCE /* ppoll, pthread_setname_np */
 #include "dev/core.h"
 
@@ -19,15 +21,17 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define TICK_NS       1000000l
-#define ARMED_TICK_NS 4000000l
-#define SLEEP_NS_MAX  1000000000l
+#define TICK_NS        1000000l
+#define CLIENT_TICK_NS 4000000l
+#define SLEEP_NS_MAX   1000000000l
 
 static struct {
 	pthread_mutex_t lock;
 	pthread_t thread;
 	bool running;
 	_Atomic bool stop;
+	_Atomic bool
+		watching; /* Sleeps on the sockets of all cards with armed CQs, or is about to look. */
 	int kick_fd;
 } helper = { .lock = PTHREAD_MUTEX_INITIALIZER, .kick_fd = -1 };
 
@@ -37,7 +41,7 @@ struct round {
 	weft_ns deadline;
 	bool client; /* A client is active on some card. */
 	bool busy; /* Something was done. */
-	bool armed;
+	bool left; /* A card was left to a client that sleeps. */
 };
 
 static uint32_t seen[WEFT_CARDS_MAX];
@@ -50,11 +54,12 @@ static void visit(struct weft_card *card, void *arg)
 
 	if (!card->up)
 		return;
-	if (now != *last) {
+	if (now != *last && !atomic_load(&card->armed)) {
 		*last = now;
 		r->client = true;
 		return;
 	}
+	*last = now;
 	if (!weft_card_trylock(card)) {
 		r->client = true;
 		return;
@@ -67,8 +72,8 @@ static void visit(struct weft_card *card, void *arg)
 			if (card->link[k].srd)
 				r->deadline = WEFT_MIN(r->deadline,
 						       weft_srd_next_deadline(card->link[k].srd));
-		if (atomic_load(&card->armed)) {
-			r->armed = true;
+		if (card->sleepers) {
+			r->left = true;
 		} else {
 			r->fds[r->fds_len].fd = weft_udp_fd(card->link[WEFT_LINK_UDP].udp);
 			r->fds[r->fds_len++].events = POLLIN;
@@ -77,41 +82,51 @@ static void visit(struct weft_card *card, void *arg)
 	weft_card_unlock(card);
 }
 
+/* Nothing is left to do: sleep until a frame comes, a timer is due, a client has to be looked after, or a kick
+ * (which must end every sleep: the process may want to exit). False: the end. */
+static bool nap(struct round *r)
+{
+	weft_ns now = weft_clock(), wait = SLEEP_NS_MAX;
+	struct timespec ts;
+	uint64_t count;
+
+	if (r->deadline != WEFT_NS_NEVER)
+		wait = r->deadline > now ? WEFT_MIN(r->deadline - now, wait) : 0;
+	if (r->client)
+		wait = WEFT_MIN(wait, (weft_ns)TICK_NS);
+	if (r->left)
+		wait = WEFT_MIN(wait, (weft_ns)CLIENT_TICK_NS);
+	ts.tv_sec = (time_t)(wait / 1000000000u);
+	ts.tv_nsec = (long)(wait % 1000000000u);
+	r->fds[r->fds_len++] = (struct pollfd){ .fd = helper.kick_fd, .events = POLLIN };
+	if (ppoll(r->fds, r->fds_len, &ts, NULL) <= 0 || !r->fds[r->fds_len - 1].revents)
+		return true;
+	return read(helper.kick_fd, &count, sizeof(count)) >= 0 || errno == EAGAIN;
+}
+
 static void *run(void *arg)
 {
+	bool go = true;
+
 	(void)arg;
-	while (!atomic_load(&helper.stop)) {
+	while (go && !atomic_load(&helper.stop)) {
 		struct round r = { .deadline = WEFT_NS_NEVER };
-		struct timespec nap = { .tv_nsec = TICK_NS };
-		uint64_t count;
 
+		/* Before looking: who arms a CQ from here on is seen, or sees that we do not watch. */
+		atomic_store(&helper.watching, true);
 		weft_card_each(visit, &r);
-		if (r.busy)
-			continue;
-		if (r.client) {
-			/* A kick must end this as well: the process may want to exit. */
-			r.fds[0] = (struct pollfd){ .fd = helper.kick_fd, .events = POLLIN };
-			if (ppoll(r.fds, 1, &nap, NULL) <= 0)
-				continue;
-		} else {
-			weft_ns now = weft_clock(), wait = SLEEP_NS_MAX;
-
-			if (r.deadline != WEFT_NS_NEVER)
-				wait = r.deadline > now ? WEFT_MIN(r.deadline - now, wait) : 0;
-			if (r.armed)
-				wait = WEFT_MIN(wait, (weft_ns)ARMED_TICK_NS);
-			nap.tv_sec = (time_t)(wait / 1000000000u);
-			nap.tv_nsec = (long)(wait % 1000000000u);
-			r.fds[r.fds_len++] =
-				(struct pollfd){ .fd = helper.kick_fd, .events = POLLIN };
-			if (ppoll(r.fds, r.fds_len, &nap, NULL) <= 0 ||
-			    !r.fds[r.fds_len - 1].revents)
-				continue;
-		}
-		if (read(helper.kick_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-			break;
+		if (r.client)
+			atomic_store(&helper.watching, false);
+		if (!r.busy)
+			go = nap(&r);
 	}
 	return NULL;
+}
+
+void weft_helper_watch(void)
+{
+	if (!atomic_load(&helper.watching))
+		weft_helper_kick();
 }
 
 /* Under the card's lock: may not take weft_dev.lock. */
