@@ -808,6 +808,18 @@ uint64_t pair_post(struct pair *p, unsigned int id, enum weft_srd_op op, uint32_
 	return pair_post_wr(p, id, (struct weft_srd_wr){ .op = op, .len = len, .rnr_retry = 7 });
 }
 
+void pair_cancel(struct pair *p, unsigned int id, uint64_t cookie, enum weft_srd_status status)
+{
+	weft_srd_cancel(p->end[id].srd, cookie, status, p->now);
+}
+
+void pair_unreachable(struct pair *p, unsigned int id, unsigned int peer)
+{
+	struct weft_gid gid = gid_of(peer);
+
+	weft_srd_on_unreachable(p->end[id].srd, &gid, p->now);
+}
+
 /* Looks */
 
 struct weft_ctx *pair_ctx(struct pair *p, unsigned int id, unsigned int peer)

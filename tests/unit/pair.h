@@ -157,6 +157,10 @@ int pair_try_post(struct pair *p, unsigned int id, struct weft_srd_wr wr, uint64
 uint64_t pair_post(struct pair *p, unsigned int id, enum weft_srd_op op, uint32_t len);
 uint64_t pair_post_wr(struct pair *p, unsigned int id, struct weft_srd_wr wr);
 
+/* Their owner gives a work request up, or hears from the network that nobody is there. */
+void pair_cancel(struct pair *p, unsigned int id, uint64_t cookie, enum weft_srd_status status);
+void pair_unreachable(struct pair *p, unsigned int id, unsigned int peer);
+
 /* Let time pass, to a point or until every work request is done (fails the test after a minute). */
 void pair_run_to(struct pair *p, weft_ns until);
 void pair_run(struct pair *p, weft_ns time);
