@@ -184,8 +184,8 @@ struct weft_qp {
 	struct {
 		struct weft_wqe *wqe; /* owns: wqes of them. */
 		uint8_t *copies; /* owns; UD: MSG_MAX bytes for each of them. */
-		uint32_t wqes; /* depth; UD: twice that. */
-		uint32_t reported; /* UD: reported, and still with the engine. */
+		uint32_t wqes; /* depth, and reported_max more. */
+		uint32_t reported, reported_max; /* UD: reported, and still with the engine. */
 		uint32_t depth, sge_max, inline_max;
 		_Atomic uint32_t
 			posted; /* Ever; less what was polled is what counts against depth. */
@@ -222,7 +222,7 @@ struct weft_cq {
 	pthread_mutex_t lock; /* Consumers. */
 	bool unlocked; /* Single-threaded: the lock is not used. */
 	struct weft_cq_entry *ring; /* owns: mask + 1. */
-	uint32_t mask, depth;
+	uint32_t mask;
 	uint32_t refs; /* QPs. */
 	uint32_t skipped; /* Sessions in a row that found completions at once: progress is due. */
 	uint32_t empty; /* Sessions in a row that found none, also after progress. */
@@ -232,7 +232,8 @@ struct weft_cq {
 	_Alignas(64) _Atomic uint32_t tail; /* Producer's. */
 	/* What did not fit: the client polls less than it posts. Moves into the ring as that empties. */
 	struct weft_cq_entry *overflow; /* owns */
-	uint32_t overflow_len, overflow_cap, overflow_at;
+	_Atomic uint32_t overflow_len; /* Changed under the card's lock. */
+	uint32_t overflow_cap, overflow_at;
 	_Atomic bool armed;
 	bool queued; /* On the channel's list of events (its lock). */
 	uint32_t events, acked; /* Delivered by the channel; its lock. */

@@ -30,6 +30,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define RING_MIN   512u
 #define SKIP_MAX   16u /* Sessions that found completions at once, until work is done anyway. */
 #define YIELD_MIN  64u /* Empty sessions in a row after which the core is offered to others, ... */
 #define YIELD_MAX  16384u /* ... at least and at most. */
@@ -48,6 +49,9 @@ int weft_cq_create(struct weft_card *card, uint32_t *depth, struct weft_channel 
 		return -EINVAL;
 	while (size < *depth)
 		size *= 2;
+	*depth = size;
+	/* Queues are made deeper than asked for, and clients ask for CQs that just hold what they asked for. */
+	size = WEFT_MAX(size, RING_MIN);
 	cq = aligned_alloc(64, (sizeof(*cq) + 63) / 64 * 64);
 	if (!cq)
 		return -ENOMEM;
@@ -61,7 +65,6 @@ int weft_cq_create(struct weft_card *card, uint32_t *depth, struct weft_channel 
 	cq->channel = channel;
 	cq->user = user;
 	cq->mask = size - 1;
-	cq->depth = size;
 	pthread_mutex_init(&cq->lock, NULL);
 	weft_card_lock(card);
 	if (card->cqs >= WEFT_DEV_CQ_MAX) {
@@ -79,7 +82,6 @@ int weft_cq_create(struct weft_card *card, uint32_t *depth, struct weft_channel 
 		free(cq);
 		return err;
 	}
-	*depth = size;
 	*cq_out = cq;
 	return 0;
 }
@@ -261,11 +263,13 @@ static void work(struct weft_cq *cq)
 	struct weft_card *card = cq->card;
 
 	atomic_fetch_add_explicit(&card->activity, 1, memory_order_relaxed);
-	if (!weft_card_trylock(card))
+	/* What did not fit is there, and a poll has to find it; else the holder of the lock does our work. */
+	if (atomic_load_explicit(&cq->overflow_len, memory_order_relaxed))
+		weft_card_lock(card);
+	else if (!weft_card_trylock(card))
 		return;
 	weft_card_work(card);
-	if (cq->overflow_len)
-		weft_cq_drain_overflow(cq);
+	weft_cq_drain_overflow(cq);
 	weft_card_unlock(card);
 }
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define UD_AHEAD 1024u /* Messages that UD reports as sent before the engine is done with them. */
+
 static uint32_t pow2_ceil(uint32_t n)
 {
 	uint32_t p = 1;
@@ -87,7 +89,8 @@ static struct weft_qp *qp_alloc(struct weft_pd *pd, const struct weft_qp_attr *a
 	qp->rq.depth = attr->max_recv_wr;
 	qp->rq.sge_max = attr->max_recv_sge;
 	qp->rq.mask = pow2_ceil(WEFT_MAX(qp->rq.depth, 1u)) - 1;
-	qp->sq.wqes = qp->type == WEFT_QP_UD ? qp->sq.depth * 2 : qp->sq.depth;
+	qp->sq.reported_max = qp->type == WEFT_QP_UD ? WEFT_MAX(qp->sq.depth, UD_AHEAD) : 0;
+	qp->sq.wqes = qp->sq.depth + qp->sq.reported_max;
 	qp->sq.wqe = calloc(qp->sq.wqes, sizeof(*qp->sq.wqe));
 	if (qp->type == WEFT_QP_UD)
 		qp->sq.copies = malloc((size_t)qp->sq.wqes * WEFT_DEV_MSG_MAX);

@@ -209,12 +209,12 @@ static void wait_add(struct weft_qp *qp, struct weft_wqe *wqe)
 }
 
 /* A UD message is done when it is sent, and clients rely on it (perftest looks for the completion of what it
- * has just posted, once). The engine still needs the bytes, so it gets a copy. With as many of them under way
- * as the queue is deep, the next ones wait for their turn like any other: that is the flow control that keeps
- * UD from losing more than it must. */
+ * has just posted, once). The engine still needs the bytes, so it gets a copy. With very many of them under
+ * way, the next ones wait for their turn like any other: that is the flow control that keeps UD from losing
+ * more than it must. */
 static void report_early(struct weft_qp *qp, struct weft_wqe *wqe)
 {
-	if (qp->sq.reported >= qp->sq.depth)
+	if (qp->sq.reported >= qp->sq.reported_max)
 		return;
 	report(qp, wqe, WEFT_SRD_OK);
 	wqe->reported = true;
