@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #define TICK_NS        1000000l
-#define CLIENT_TICK_NS 4000000l
+#define CLIENT_TICK_NS 20000000l
 #define SLEEP_NS_MAX   1000000000l
 
 static struct {
