@@ -19,9 +19,9 @@ check:
 	@tools/dev/check all
 
 demo:
-	@tools/dev/setup build
+	@tools/dev/setup demo
 	@tools/dev/configure $(B) $(MESON_ARGS)
-	@ninja -C $(B) weft
+	@ninja -C $(B) weft libweft-preload.so
 	@tools/dev/demo $(B)/weft
 
 lint:
@@ -69,7 +69,7 @@ clean:
 
 help:
 	@echo "make            build into build/; the program is build/weft"
-	@echo "make demo       the simulated fabric: spraying against single-path, side by side"
+	@echo "make demo       unmodified fi_info and fi_pingpong on two hosts of this machine, beside tcp"
 	@echo "make check      what CI runs: lint, build, all tests, and again under sanitizers"
 	@echo "make lint       format, tidy, cppcheck, layers, purity, headers, codespell, shellcheck"
 	@echo "make format     run clang-format over the C files"
