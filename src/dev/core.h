@@ -226,7 +226,7 @@ struct weft_cq {
 	uint32_t refs; /* QPs. */
 	uint32_t skipped; /* Sessions in a row that found completions at once: progress is due. */
 	uint32_t empty; /* Sessions in a row that found none, also after progress. */
-	uint32_t yield_after; /* So many of them, but at least YIELD_MIN. */
+	uint32_t naps; /* To take before the next yield. */
 	struct weft_cqe out; /* Of the consumer: what next() returned. */
 
 	_Alignas(64) _Atomic uint32_t tail; /* Producer's. */
