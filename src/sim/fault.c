@@ -36,6 +36,9 @@ static const char *const host_names[WEFT_FAULT_COUNT - WEFT_LOSSY_FAULT_COUNT] =
 	NAME(POOL_RX_MSGS, "pool-rx-msgs"),
 	NAME(POOL_PACKETS, "pool-packets"),
 	NAME(HOST_DOWN, "host-down"),
+	NAME(CANCEL, "cancel"),
+	NAME(NOBODY, "nobody"),
+	NAME(NOBODY_LIE, "nobody-lie"),
 #undef NAME
 };
 
@@ -52,6 +55,11 @@ uint32_t weft_sim_fault_find(const char *name)
 		if (!strcmp(weft_sim_fault_name(i), name))
 			return i;
 	return WEFT_FAULT_COUNT;
+}
+
+bool weft_sim_fault_is_extra(uint32_t fault)
+{
+	return fault >= WEFT_FAULT_CANCEL && fault <= WEFT_FAULT_NOBODY_LIE;
 }
 
 bool weft_sim_fault_is_choice(uint32_t fault)

@@ -37,6 +37,10 @@ enum weft_sim_fault {
 	WEFT_FAULT_POOL_RX_MSGS,
 	WEFT_FAULT_POOL_PACKETS,
 	WEFT_FAULT_HOST_DOWN, /* Counts frames that arrived at a dead host. */
+	/* Added when the seeds already meant something: never in place of one of the above. */
+	WEFT_FAULT_CANCEL, /* The application gives requests up. */
+	WEFT_FAULT_NOBODY, /* The network says so when a frame arrives at a dead host. */
+	WEFT_FAULT_NOBODY_LIE, /* The same about a host that lives. */
 	WEFT_FAULT_COUNT,
 };
 
@@ -47,6 +51,9 @@ const char *weft_sim_fault_name(uint32_t fault);
 
 /* WEFT_FAULT_COUNT when there is none of that name. */
 uint32_t weft_sim_fault_find(const char *name);
+
+/* Whether it is drawn for a run by itself, whatever else is drawn. */
+bool weft_sim_fault_is_extra(uint32_t fault);
 
 /* Consequences of others (a full queue, a dead host) cannot be asked for, only counted. */
 bool weft_sim_fault_is_choice(uint32_t fault);

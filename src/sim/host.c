@@ -334,6 +334,7 @@ void weft_host_on_frame(struct weft_run_host *h, struct weft_lossy_frame *f)
 {
 	if (!h->up) {
 		weft_run_lost(h->run, f, WEFT_FAULT_HOST_DOWN);
+		weft_run_nobody(h->run, (uint8_t)f->from, h);
 		weft_lossy_frame_free(f);
 		return;
 	}

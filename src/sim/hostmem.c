@@ -208,6 +208,8 @@ static void on_recv_place(void *owner, uint64_t recv, uint32_t off, const void *
 	if (r && h->qp[r->qp].doomed && r->wr < h->run->wrs &&
 	    len < weft_run_plan(h->run, r->wr)->len)
 		h->qp_now = (uint8_t)(1 + r->qp);
+	if (r && r->wr < h->run->wrs && len < weft_run_plan(h->run, r->wr)->len)
+		weft_run_partly(h->run, r->wr);
 }
 
 static void recv_over(struct weft_run_recv *r)
@@ -321,6 +323,8 @@ static enum weft_srd_status on_read_place(void *owner, uint64_t cookie, uint32_t
 	weft_run_trace(run, rec);
 	if (mine && !rec.status && (uint64_t)off + len <= weft_run_plan(run, (uint32_t)cookie)->len)
 		memcpy(w->local + off, data, len);
+	if (mine && !rec.status && len < weft_run_plan(run, (uint32_t)cookie)->len)
+		weft_run_partly(run, (uint32_t)cookie);
 	return rec.status;
 }
 

@@ -178,6 +178,9 @@ static bool explains_abort(struct oracle *o, const struct oracle_wr *w)
 		return true;
 	if (o->host[w->peer].changed_at > pair->proof_at)
 		return true;
+	/* Either end was told that the other is not there, and gave the context up. */
+	if (pair->told_at > pair->proof_at || back->told_at > pair->proof_at)
+		return true;
 	/* Our own former life: the peer may yet take its packets for ours, until both have agreed. */
 	if (o->host[w->host].inc > 1 && !pair->proof_at)
 		return true;
@@ -242,6 +245,19 @@ static bool is_explained(struct oracle *o, const struct oracle_wr *w, uint8_t st
 	}
 }
 
+/* What is ordered happens at once, and has one outcome: the status that the owner named, or what the word
+ * "nobody is there" means to a request of which something has left (8) or nothing has (9). */
+static void check_order(struct oracle *o, const struct oracle_wr *w, uint32_t n, uint8_t status)
+{
+	if (w->ordered_at < o->now)
+		oracle_violation(o, WEFT_I3, n, "completed %llu us after its end was ordered",
+				 (unsigned long long)((o->now - w->ordered_at) / 1000));
+	if (w->cancelled ? status == w->cancel_status
+			 : status == WEFT_SRD_ABORT || (status == WEFT_SRD_REMOTE_QPN && !w->left))
+		return;
+	oracle_violation(o, WEFT_I4, n, "status %u, but its end was ordered", status);
+}
+
 static bool is_refusal(uint8_t status)
 {
 	return status == WEFT_SRD_REMOTE_ADDRESS || status == WEFT_SRD_REMOTE_QPN ||
@@ -264,8 +280,6 @@ static void check_error(struct oracle *o, const struct oracle_wr *w, uint32_t n,
 	}
 	if (!is_explained(o, w, status))
 		oracle_violation(o, WEFT_I4, n, "status %u without a cause", status);
-	if (is_refusal(status) && w->delivered)
-		oracle_violation(o, WEFT_I4, n, "status %u, but it was delivered", status);
 }
 
 static void check_write_bytes(struct oracle *o, const struct oracle_wr *w,
@@ -379,10 +393,14 @@ static void on_complete(struct oracle *o, const struct weft_trace_rec *r)
 				 r->status);
 		return;
 	}
-	if (r->status == WEFT_SRD_OK)
+	if (w->cancelled || w->told)
+		check_order(o, w, r->wr, r->status);
+	else if (r->status == WEFT_SRD_OK)
 		check_success(o, w, r);
 	else
 		check_error(o, w, r->wr, r->status);
+	if (!w->cancelled && is_refusal(r->status) && w->delivered)
+		oracle_violation(o, WEFT_I4, r->wr, "status %u, but it was delivered", r->status);
 	check_time(o, w, r->wr);
 	check_end(o, w, r->wr);
 	check_latency(o, w, r->wr);
@@ -403,10 +421,40 @@ static bool is_open(const struct oracle_wr *w)
 	return w->posted && !w->done && !w->orphan;
 }
 
+static void on_cancel(struct oracle *o, const struct weft_trace_rec *r)
+{
+	struct oracle_wr *w = oracle_wr_get(o, r->wr);
+
+	if (!w || !is_open(w) || w->host != r->host || w->inc != o->host[r->host].inc)
+		return;
+	w->cancelled = true;
+	w->cancel_status = r->status;
+	w->ordered_at = o->now;
+}
+
+static void on_nobody(struct oracle *o, const struct weft_trace_rec *r)
+{
+	uint64_t faulty = o->param[WEFT_PARAM_FAULTY_HOSTS];
+
+	o->pair[r->host][r->peer].told_at = o->now;
+	for (uint32_t i = 0; i < o->wrs; i++) {
+		struct oracle_wr *w = &o->wr[i];
+
+		if (!is_open(w) || w->host != r->host || w->peer != r->peer)
+			continue;
+		w->told = true;
+		w->ordered_at = o->now;
+		if (!(faulty >> w->host & 1) && !(faulty >> w->peer & 1))
+			oracle_violation(o, WEFT_I6, i,
+					 "ended by the network, and no fault touches it");
+	}
+}
+
 static void check_all_done(struct oracle *o, enum weft_invariant inv, const char *when, bool may)
 {
 	for (uint32_t i = 0; i < o->wrs; i++)
-		if (is_open(&o->wr[i]) && !(may && may_wait(o, &o->wr[i])))
+		if (is_open(&o->wr[i]) &&
+		    (o->wr[i].cancelled || o->wr[i].told || !may || !may_wait(o, &o->wr[i])))
 			oracle_violation(
 				o, inv, i, "not completed %s; posted %llu us before", when,
 				(unsigned long long)((o->now - o->wr[i].posted_at) / 1000));
@@ -596,6 +644,12 @@ static void on_record(struct oracle *o, const struct weft_trace_rec *r)
 		return;
 	case WEFT_TRACE_STUCK:
 		on_stuck(o, r);
+		return;
+	case WEFT_TRACE_CANCEL:
+		on_cancel(o, r);
+		return;
+	case WEFT_TRACE_NOBODY:
+		on_nobody(o, r);
 		return;
 	default:
 		if (!on_host(o, r) && !oracle_on_mem(o, r))

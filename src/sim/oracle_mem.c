@@ -252,8 +252,10 @@ static void check_target_payload(struct oracle *o, const struct weft_trace_rec *
 /* Buffers are the application's again as soon as the request is completed. */
 static void check_wr_payload(struct oracle *o, const struct weft_trace_rec *r)
 {
-	const struct oracle_wr *w = oracle_wr_get(o, r->wr);
+	struct oracle_wr *w = oracle_wr_get(o, r->wr);
 
+	if (w)
+		w->left = true;
 	if (!w || w->host != r->host || w->inc != o->host[r->host].inc || w->orphan || w->done)
 		oracle_violation(o, WEFT_I5, r->wr,
 				 "sends from the buffer of a request that is over");

@@ -26,6 +26,12 @@ struct oracle_wr {
 	bool lonely; /* Neither end had anything else under way at its post. */
 	uint32_t posts; /* Posts at both ends until then; equal at the end if there were no more. */
 	bool orphan; /* Its initiator died: nothing is owed any more. */
+	/* Its end was ordered, by its owner with this status or by the word that its peer is not there; from
+	 * then on it has no other. */
+	weft_ns ordered_at;
+	bool cancelled, told;
+	uint8_t cancel_status;
+	bool left; /* Bytes of it were sent. */
 };
 
 struct oracle_qp {
@@ -53,6 +59,7 @@ struct oracle_pair {
 	weft_ns asked_at; /* Since when data or probes for the peer have had no answer; 0: they have. */
 	weft_ns gap_end; /* When a silence long enough to count as death last ended. */
 	weft_ns proof_at; /* Post time of the latest request that succeeded. */
+	weft_ns told_at; /* When the host was last told that the peer is not there; 0: never. */
 	bool heard; /* The peer answered, in this incarnation. */
 	bool maybe_heard; /* The same, if a copy, or a context that only the peer has, counts. */
 	bool may_send; /* A frame of the peer was seen: data may follow. */

@@ -237,6 +237,119 @@ static void close_host(struct weft_run *run, struct weft_run_host *h, weft_ns sp
 	weft_host_close(h);
 }
 
+/* Requests given up */
+
+static bool is_in_state(const struct weft_run *run, uint32_t wr, const struct weft_run_host *h,
+			int state)
+{
+	return weft_run_plan(run, wr)->host == h->index && run->wr[wr].inc == h->inc &&
+	       (int)run->wr[wr].state == state;
+}
+
+/* The n-th one, counting round and round; wrs if there is none. */
+static uint32_t nth_in_state(const struct weft_run *run, const struct weft_run_host *h, int state,
+			     uint32_t n)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < run->wrs; i++)
+		count += is_in_state(run, i, h, state);
+	for (uint32_t i = 0; count && i < run->wrs; i++)
+		if (is_in_state(run, i, h, state) && n-- % count == 0)
+			return i;
+	return run->wrs;
+}
+
+/* As when a QP's memory, or its address handle, is gone. */
+static void cancel(struct weft_run *run, struct weft_run_host *h, uint32_t wr)
+{
+	uint8_t status = wr % 2 ? WEFT_SRD_INVALID_LKEY : WEFT_SRD_FLUSHED;
+
+	if (wr == run->wrs || !h->up || run->wr[wr].inc != h->inc)
+		return;
+	run->hits[WEFT_FAULT_CANCEL] += run->wr[wr].state == WEFT_RUN_WR_POSTED;
+	weft_run_trace(run, (struct weft_trace_rec){ .kind = WEFT_TRACE_CANCEL,
+						     .host = h->index,
+						     .peer = weft_run_plan(run, wr)->peer,
+						     .wr = wr,
+						     .status = status });
+	weft_srd_cancel(h->srd, wr, (enum weft_srd_status)status, weft_host_clock(h));
+	weft_host_wake(h, run->evq.now);
+}
+
+static void cancel_some(struct weft_run *run, struct weft_run_host *h, uint32_t how, uint32_t which)
+{
+	uint32_t wr = nth_in_state(run, h, WEFT_RUN_WR_POSTED, which);
+
+	switch ((enum weft_sim_cancel)how) {
+	case WEFT_CANCEL_ONE:
+		cancel(run, h, wr);
+		return;
+	case WEFT_CANCEL_DONE:
+		cancel(run, h, nth_in_state(run, h, WEFT_RUN_WR_DONE, which));
+		return;
+	case WEFT_CANCEL_PEER:
+		for (uint32_t i = 0; wr < run->wrs && i < run->wrs; i++)
+			if (is_in_state(run, i, h, WEFT_RUN_WR_POSTED) &&
+			    weft_run_plan(run, i)->peer == weft_run_plan(run, wr)->peer)
+				cancel(run, h, i);
+		return;
+	case WEFT_CANCEL_PARTLY:
+		h->cancels_due++;
+		return;
+	case WEFT_CANCELS:
+		return;
+	}
+}
+
+/* We are called from inside an engine, so it has to wait until that is out of the way. */
+void weft_run_partly(struct weft_run *run, uint32_t wr)
+{
+	struct weft_run_host *h = &run->host[weft_run_plan(run, wr)->host];
+
+	if (!h->cancels_due || run->healed || run->wr[wr].state != WEFT_RUN_WR_POSTED)
+		return;
+	h->cancels_due--;
+	weft_evq_push(&run->evq, run->evq.now, WEFT_RUN_EV_CANCEL, wr, 0, NULL);
+}
+
+/* Nobody there */
+
+static void tell(struct weft_run *run, struct weft_run_host *h, uint8_t about, uint32_t fault)
+{
+	if (!h->up)
+		return;
+	run->hits[fault]++;
+	weft_run_trace(run, (struct weft_trace_rec){
+				    .kind = WEFT_TRACE_NOBODY, .host = h->index, .peer = about });
+	weft_srd_on_unreachable(h->srd, &run->host[about].cfg->srd.gid, weft_host_clock(h));
+	weft_host_wake(h, run->evq.now);
+}
+
+/* The host's kernel answers, most of the time and not to each frame; that takes its time, and when the
+ * answer is there, the host may be back. */
+void weft_run_nobody(struct weft_run *run, uint8_t from, const struct weft_run_host *h)
+{
+	struct weft_run_host *told = &run->host[from];
+	weft_ns wait = run->net.cfg.latency_max;
+
+	if (!run->s->on[WEFT_FAULT_NOBODY] || told->nobody_due >> h->index & 1 ||
+	    weft_prng_below(&run->s->extra_prng, 4) == 0)
+		return;
+	told->nobody_due |= (uint64_t)1 << h->index;
+	if (weft_prng_below(&run->s->extra_prng, 8) == 0)
+		wait += weft_prng_below(&run->s->extra_prng, (uint32_t)WEFT_MS(1));
+	weft_evq_push(&run->evq, run->evq.now + wait, WEFT_RUN_EV_NOBODY, from, h->index, NULL);
+}
+
+static void on_nobody(struct weft_run *run, uint32_t host, uint32_t about)
+{
+	run->host[host].nobody_due &= ~((uint64_t)1 << about);
+	/* Healed means that nobody is told lies any more, and by now it could be one. */
+	if (!run->healed || !run->host[about].up)
+		tell(run, &run->host[host], (uint8_t)about, WEFT_FAULT_NOBODY);
+}
+
 static void act_on_host(struct weft_run *run, const struct weft_sim_action *a)
 {
 	struct weft_run_host *h = &run->host[a->host];
@@ -277,6 +390,12 @@ static void act_on_host(struct weft_run *run, const struct weft_sim_action *a)
 		return;
 	case WEFT_ACT_RECVS:
 		post_receives(h);
+		return;
+	case WEFT_ACT_CANCEL:
+		cancel_some(run, h, a->value, a->path);
+		return;
+	case WEFT_ACT_NOBODY:
+		tell(run, h, a->peer, a->fault);
 		return;
 	default:
 		return;
@@ -522,6 +641,12 @@ static void on_event(struct weft_run *run, const struct weft_ev *ev)
 		return;
 	case WEFT_RUN_EV_RESTART:
 		restart(run, &run->host[ev->a]);
+		return;
+	case WEFT_RUN_EV_CANCEL:
+		cancel(run, &run->host[weft_run_plan(run, ev->a)->host], ev->a);
+		return;
+	case WEFT_RUN_EV_NOBODY:
+		on_nobody(run, ev->a, ev->b);
 		return;
 	default:
 		f = weft_lossy_on_event(&run->net, ev);

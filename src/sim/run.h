@@ -16,6 +16,8 @@ enum weft_run_event {
 	WEFT_RUN_EV_ACTION, /* a: index. */
 	WEFT_RUN_EV_REFILL, /* a: host, b: QP. */
 	WEFT_RUN_EV_RESTART, /* a: host. */
+	WEFT_RUN_EV_CANCEL, /* a: work request. */
+	WEFT_RUN_EV_NOBODY, /* a: host, b: of whom it is told. */
 	WEFT_RUN_EV_PHASE, /* a: enum of run.c. */
 	WEFT_RUN_EV_NET, /* And the next one: the network's. */
 };
@@ -86,6 +88,8 @@ struct weft_run_host {
 	uint32_t *waiting; /* owns: requests not accepted yet, in order */
 	uint32_t waiting_len, waiting_cap;
 	uint64_t got_from[WEFT_SIM_HOSTS]; /* Bytes delivered, by sender. */
+	uint32_t cancels_due; /* Requests to give up when a part of them arrives. */
+	uint64_t nobody_due; /* Bit per peer of whom it is about to be told. */
 	uint32_t timer_spins;
 	weft_ns timer_spun_at;
 };
@@ -158,6 +162,10 @@ void weft_run_extend(struct weft_run *run);
 void weft_run_completed(struct weft_run *run, uint32_t wr);
 void weft_run_delivered(struct weft_run *run, uint32_t wr);
 void weft_run_qp_gone(struct weft_run *run, struct weft_run_host *h, uint32_t qp);
+/* A part of it arrived, here or at its target: the moment to give it up, if its host means to. */
+void weft_run_partly(struct weft_run *run, uint32_t wr);
+/* A frame of `from` met nobody at h. */
+void weft_run_nobody(struct weft_run *run, uint8_t from, const struct weft_run_host *h);
 void weft_run_crash(struct weft_run *run, struct weft_run_host *h, weft_ns span, uint32_t fault);
 void weft_run_lost(struct weft_run *run, const struct weft_lossy_frame *f, uint32_t fault);
 

@@ -202,7 +202,8 @@ static void make_bounds(struct weft_scenario *s)
 
 static bool is_possible(const struct weft_scenario *s, uint32_t fault, const bool *only)
 {
-	if (!weft_sim_fault_is_choice(fault) || (only && !only[fault]))
+	if (!weft_sim_fault_is_choice(fault) || weft_sim_fault_is_extra(fault) ||
+	    (only && !only[fault]))
 		return false;
 	/* What no end of the faults cures cannot be asked to finish. */
 	return !(s->liveness && fault == WEFT_FAULT_POOL_CONTEXTS);
@@ -299,6 +300,39 @@ static void make_faults(struct weft_scenario *s, const bool *only)
 	}
 }
 
+/* Such that the runs of tests/sim/regressions.txt get no extras and remain what they were. */
+#define EXTRA_SALT ((uint64_t)0x251b << 32)
+
+static bool has_dying_hosts(const struct weft_scenario *s)
+{
+	for (uint32_t f = WEFT_FAULT_CRASH; f <= WEFT_FAULT_CLOSE; f++)
+		if (s->on[f])
+			return true;
+	return false;
+}
+
+/* Beside the others, with dice of their own: the runs that get none mean what they always meant. */
+static void choose_extras(struct weft_scenario *s, const bool *only)
+{
+	uint32_t shares[WEFT_FAULT_COUNT] = {
+		[WEFT_FAULT_CANCEL] = 12,
+		[WEFT_FAULT_NOBODY] = has_dying_hosts(s) ? 4 : UINT32_MAX,
+		[WEFT_FAULT_NOBODY_LIE] = 32,
+	};
+
+	for (uint32_t f = 0; f < WEFT_FAULT_COUNT; f++) {
+		bool drawn;
+
+		if (!weft_sim_fault_is_extra(f))
+			continue;
+		drawn = weft_prng_below(&s->extra_prng, shares[f]) == 0;
+		if (only ? !only[f] : !drawn || s->flavour < WEFT_FLAVOUR_ISOLATE)
+			continue;
+		s->on[f] = true;
+		weft_scenario_apply_extra(s, f);
+	}
+}
+
 /* Each end may demand checksums by itself, and some do. They are what finds a changed payload: without
  * them that fault would be no fair one. */
 static void demand_checksums(struct weft_scenario *s)
@@ -316,6 +350,7 @@ void weft_scenario_make(struct weft_scenario *s, uint64_t seed, bool liveness, c
 	*s = (struct weft_scenario){ .seed = seed, .liveness = liveness, .mtu = UINT32_MAX };
 	weft_prng_init(&s->prng, seed * 2 + liveness);
 	weft_prng_init(&s->late_prng, ~(seed * 2 + liveness));
+	weft_prng_init(&s->extra_prng, (seed * 2 + liveness) ^ EXTRA_SALT);
 	s->flavour = pick_flavour(s, only);
 	s->hosts = (uint8_t)PICK(s, 2, 2, 3, 4, 4, 6, 8, 16);
 	if (s->flavour == WEFT_FLAVOUR_ISOLATE || s->flavour == WEFT_FLAVOUR_FAIR)
@@ -336,9 +371,9 @@ void weft_scenario_make(struct weft_scenario *s, uint64_t seed, bool liveness, c
 	make_congested_paths(s);
 	make_faults(s, only);
 	demand_checksums(s);
-	for (uint32_t f = WEFT_FAULT_CRASH; f <= WEFT_FAULT_CLOSE; f++)
-		s->net.record = s->net.record || s->on[f];
+	s->net.record = has_dying_hosts(s);
 	weft_workload_plan(s);
+	choose_extras(s, only);
 	make_bounds(s);
 }
 

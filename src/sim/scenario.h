@@ -46,6 +46,16 @@ enum weft_sim_action_kind {
 	WEFT_ACT_DOOM, /* Crash as soon as it has answered a HELLO; span as above. */
 	WEFT_ACT_CLOSE, /* span: from closed to restart; NEVER: none. */
 	WEFT_ACT_RECVS, /* Receives are posted from now on. */
+	WEFT_ACT_CANCEL, /* value: enum weft_sim_cancel; path: which of the requests. */
+	WEFT_ACT_NOBODY, /* host is told that peer is not there. */
+};
+
+enum weft_sim_cancel {
+	WEFT_CANCEL_ONE, /* One that is open. */
+	WEFT_CANCEL_DONE, /* One that is done: nothing may happen. */
+	WEFT_CANCEL_PEER, /* All that are open to the same peer. */
+	WEFT_CANCEL_PARTLY, /* The next one of which a part arrives. */
+	WEFT_CANCELS,
 };
 
 struct weft_sim_action {
@@ -104,6 +114,8 @@ struct weft_scenario {
 	uint32_t scale; /* How much traffic, in units of a small run. */
 	struct weft_prng prng;
 	struct weft_prng late_prng; /* For what was added when the seeds already meant something. */
+	struct weft_prng
+		extra_prng; /* For extra faults: whether, how, and the run's dice for them. */
 	uint8_t hosts, qps;
 	struct weft_lossy_cfg net;
 	struct weft_sim_host_cfg host[WEFT_SIM_HOSTS];
@@ -135,6 +147,7 @@ const char *weft_sim_flavour_name(enum weft_sim_flavour flavour);
 
 /* Private to scenario*.c. */
 void weft_scenario_apply(struct weft_scenario *s, uint32_t fault);
+void weft_scenario_apply_extra(struct weft_scenario *s, uint32_t fault);
 void weft_workload_plan(struct weft_scenario *s);
 
 static inline weft_ns weft_sim_between(struct weft_prng *p, weft_ns lo, weft_ns hi)

@@ -539,6 +539,54 @@ static void apply_bad_request(struct weft_scenario *s, uint32_t fault)
 		s->shape = below(s, 2) ? WEFT_SHAPE_READS : WEFT_SHAPE_STREAMS;
 }
 
+/* Half of them in a burst, as when an application gives up, the others any time. */
+static void apply_cancel(struct weft_scenario *s)
+{
+	struct weft_prng *p = &s->extra_prng;
+	uint32_t n = (uint32_t)weft_sim_log_between(p, 1, 64);
+	weft_ns burst = weft_sim_between(p, 0, s->horizon);
+
+	while (n-- > 0) {
+		struct weft_sim_action a = { .kind = WEFT_ACT_CANCEL, .fault = WEFT_FAULT_CANCEL };
+
+		a.at = burst;
+		if (n % 2)
+			a.at = weft_sim_between(p, 0, s->horizon);
+		a.host = (uint8_t)weft_prng_below(p, s->hosts);
+		if (s->flavour == WEFT_FLAVOUR_ISOLATE)
+			a.host = s->victim;
+		a.value = weft_prng_below(p, WEFT_CANCELS);
+		a.path = (uint16_t)weft_prng_below(p, UINT16_MAX);
+		act(s, a);
+	}
+}
+
+static void apply_lie(struct weft_scenario *s)
+{
+	struct weft_prng *p = &s->extra_prng;
+
+	for (uint32_t n = 1 + weft_prng_below(p, 6); n > 0; n--) {
+		struct weft_sim_action a = { .kind = WEFT_ACT_NOBODY,
+					     .fault = WEFT_FAULT_NOBODY_LIE };
+
+		a.at = weft_sim_between(p, 0, s->horizon);
+		a.host = (uint8_t)weft_prng_below(p, s->hosts);
+		if (s->flavour == WEFT_FLAVOUR_ISOLATE)
+			a.host = s->victim;
+		a.peer = (uint8_t)((a.host + 1 + weft_prng_below(p, s->hosts - 1u)) % s->hosts);
+		act(s, a);
+	}
+}
+
+/* What the network says about dead hosts needs no dose: they are dead often enough. */
+void weft_scenario_apply_extra(struct weft_scenario *s, uint32_t fault)
+{
+	if (fault == WEFT_FAULT_CANCEL)
+		apply_cancel(s);
+	else if (fault == WEFT_FAULT_NOBODY_LIE)
+		apply_lie(s);
+}
+
 void weft_scenario_apply(struct weft_scenario *s, uint32_t fault)
 {
 	if (fault < WEFT_LOSSY_DOSES) {

@@ -148,6 +148,10 @@ static void describe_wr(struct text *t, const struct weft_trace_rec *r)
 		say(t, "complete wr %u to h%u status %u %s", r->wr, r->peer, r->status,
 		    status_name(r->status));
 		return;
+	case WEFT_TRACE_CANCEL:
+		say(t, "cancel wr %u to h%u status %u %s", r->wr, r->peer, r->status,
+		    status_name(r->status));
+		return;
 	case WEFT_TRACE_READ_PLACE:
 		say(t, "read-place wr %u off %u len %u status %u", r->wr, r->off, r->value,
 		    r->status);
@@ -284,6 +288,9 @@ static void describe_host(struct text *t, const struct weft_trace_rec *r)
 		return;
 	case WEFT_TRACE_GOODPUT:
 		say(t, "goodput from h%u: %llu", r->peer, (unsigned long long)r->addr);
+		return;
+	case WEFT_TRACE_NOBODY:
+		say(t, "is told that h%u is not there", r->peer);
 		return;
 	case WEFT_TRACE_STUCK:
 		say(t, "stuck: %u", r->value);

@@ -79,6 +79,10 @@ enum weft_trace_kind {
 	WEFT_TRACE_GOODPUT,
 	/* value: enum weft_trace_stuck. */
 	WEFT_TRACE_STUCK,
+	/* wr, peer, status: its owner wants it to end so, now. */
+	WEFT_TRACE_CANCEL,
+	/* peer: the network tells host that nobody is there, be it true or not. */
+	WEFT_TRACE_NOBODY,
 	WEFT_TRACE_KINDS,
 };
 
