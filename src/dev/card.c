@@ -98,6 +98,7 @@ static void at_exit(void)
 
 static void init_once(void)
 {
+	weft_counters_watch_forks(); /* Before ours: its lock is taken under ours. */
 	pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 	atexit(at_exit);
 }

@@ -109,6 +109,13 @@ static void watch_forks(void)
 	(void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
+void weft_counters_watch_forks(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, watch_forks);
+}
+
 /* Nobody holds it: its process is gone. Never waits. */
 static bool is_unlocked(int fd)
 {
@@ -229,10 +236,9 @@ err_close:
 
 struct weft_counters_page *weft_counters_create(const char *run_dir, uint32_t cards)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct weft_counters_page *page = NULL;
 
-	pthread_once(&once, watch_forks);
+	weft_counters_watch_forks();
 	pthread_mutex_lock(&own_lock);
 	if (!own_page && cards <= CARDS_MAX)
 		page = create(run_dir, cards);

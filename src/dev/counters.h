@@ -130,6 +130,10 @@ const char *weft_counter_name(uint32_t index);
 const char *weft_counter_what(uint32_t index); /* One line of meaning. */
 uint32_t weft_counters_version(void);
 
+/* To be called before the caller's own pthread_atfork, if it holds locks there that it also holds when it calls
+ * the functions below: handlers that prepare run in the opposite order. */
+void weft_counters_watch_forks(void);
+
 /* Writer: the page of this process, one at a time; names and GIDs of the cards are the caller's to fill in. NULL
  * when it cannot be made (then counters are kept in private memory by the caller). Removes stale pages. After
  * a fork the child's view of it is private memory, empty, and says nothing to others; a child that wants a
