@@ -525,6 +525,11 @@ void duo_do_(const char *at, const struct duo_end *e, const struct weft_wr *wr, 
 	duo_done_(at, e->scq, wr->wr_id, status);
 }
 
+void duo_settle(const struct duo_end *e)
+{
+	weft_qp_set_qkey(e->qp, DUO_QKEY); /* Takes the lock under which it was written. */
+}
+
 void duo_none_(const char *at, struct weft_cq *cq)
 {
 	struct weft_cqe cqe;

@@ -130,6 +130,7 @@ static void mr_iova(void)
 		duo_check(e.buf + 8192 + 1, 1000, 1);
 	}
 	duo_sync();
+	duo_settle(&e);
 	if (duo_side == 1)
 		duo_check(e.buf + 8192 + 20000, 30000, 1);
 	need_ok(weft_mr_destroy(mr));

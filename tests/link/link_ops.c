@@ -249,6 +249,7 @@ static void writes(void)
 		duo_sync();
 	} else {
 		duo_sync();
+		duo_settle(&e);
 		check_rdma(&e);
 		duo_none(e.rcq);
 		duo_none(e.scq);
@@ -364,6 +365,7 @@ static void long_rdma(void)
 		duo_sync();
 	} else {
 		duo_sync();
+		duo_settle(&e);
 		duo_check(e.buf + LONG, LONG, 11);
 		duo_none(e.rcq);
 	}
@@ -425,6 +427,7 @@ static void longest_rdma(void)
 		duo_do(&e, &wr, 6);
 	}
 	duo_sync();
+	duo_settle(&e);
 	if (duo_side == 1)
 		duo_check(at, FOLD, 5);
 	duo_none(e.rcq);
