@@ -21,6 +21,13 @@
 /* The kernel numbers its devices from 0: ours must not be taken for them. */
 #define DEVICE_INDEX_BASE 1000
 
+#define ROOT_LEN    ((int)WEFT_SYSFS_ROOT_MAX - 1)
+#define CLASS_VERBS "/class/infiniband_verbs/"
+#define CLASS_IB    "/class/infiniband/"
+static_assert(WEFT_SYSFS_ROOT_MAX - 1 + sizeof(CLASS_VERBS "weft_uverbs99") <=
+		      sizeof(((struct ibv_device *)0)->dev_path),
+	      "paths in the longest run directory fit");
+
 struct weft_vdevice weft_vdevices[WEFT_CARDS_MAX];
 
 /* A list that we handed out: the real library wants its own back. */
@@ -32,8 +39,41 @@ struct list {
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* Of this file's state. */
 static struct list *lists;
+static const struct weft_card_info *cards;
 static uint32_t ours_len;
 static bool ours_made;
+
+/* A child must not find the mutex in the hands of a thread that it does not have. */
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&mutex);
+}
+
+static void after_fork_parent(void)
+{
+	pthread_mutex_unlock(&mutex);
+}
+
+static void after_fork_child(void)
+{
+	weft_sysfs_after_fork();
+	pthread_mutex_unlock(&mutex);
+}
+
+static void watch_forks(void)
+{
+	(void)pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+static void lock(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	/* Not with the mutex held: a fork that is under way holds the list of handlers and wants the mutex. */
+	pthread_once(&once, watch_forks);
+	pthread_mutex_lock(&mutex);
+}
 
 static void make_device(const struct weft_card_info *info, const char *sysfs)
 {
@@ -46,23 +86,26 @@ static void make_device(const struct weft_card_info *info, const char *sysfs)
 	d->ibv.transport_type = IBV_TRANSPORT_UNSPECIFIED;
 	snprintf(d->ibv.name, sizeof(d->ibv.name), "%s", info->name);
 	snprintf(d->ibv.dev_name, sizeof(d->ibv.dev_name), "%s", uverbs);
-	snprintf(d->ibv.dev_path, sizeof(d->ibv.dev_path), "%.150s/class/infiniband_verbs/%s",
+	snprintf(d->ibv.dev_path, sizeof(d->ibv.dev_path), "%.*s" CLASS_VERBS "%.13s", ROOT_LEN,
 		 sysfs, uverbs);
-	snprintf(d->ibv.ibdev_path, sizeof(d->ibv.ibdev_path), "%.200s/class/infiniband/%s", sysfs,
-		 info->name);
+	snprintf(d->ibv.ibdev_path, sizeof(d->ibv.ibdev_path), "%.*s" CLASS_IB "%.16s", ROOT_LEN,
+		 sysfs, info->name);
 	weft_devnode_add(d->ibv.dev_name);
 }
 
 /* Under the mutex. A process without cards keeps its real devices: the reason is told, once. */
 static void make_ours(void)
 {
-	const struct weft_card_info *cards;
-	const char *why = NULL, *sysfs;
+	const char *why = NULL;
 	uint32_t count;
 	int rc;
 
-	if (ours_made)
+	if (ours_made) {
+		/* The files may have been cleaned away meanwhile. What went wrong before is not told again. */
+		if (ours_len)
+			(void)weft_sysfs_make(cards, ours_len, &why);
 		return;
+	}
 	ours_made = true;
 	for (uint32_t i = 0; (why = weft_conf_problem(i)); i++)
 		fprintf(stderr, "weft: %s\n", why);
@@ -71,15 +114,11 @@ static void make_ours(void)
 		fprintf(stderr, "weft: no cards: %s\n", why ? why : strerror(-rc));
 		return;
 	}
-	sysfs = weft_sysfs_make(cards, count);
-	if (!sysfs) {
-		fprintf(stderr, "weft: cannot make the device files in %s: %m\n",
-			weft_conf_get()->run_dir);
-		sysfs = "/nonexistent";
-	}
+	if (weft_sysfs_make(cards, count, &why))
+		fprintf(stderr, "weft: %s\n", why);
 	ours_len = WEFT_MIN(count, WEFT_CARDS_MAX);
 	for (uint32_t i = 0; i < ours_len; i++)
-		make_device(&cards[i], sysfs);
+		make_device(&cards[i], weft_sysfs_root());
 }
 
 WEFT_EXPORT struct ibv_device **ibv_get_device_list(int *num_devices)
@@ -90,7 +129,7 @@ WEFT_EXPORT struct ibv_device **ibv_get_device_list(int *num_devices)
 
 	if (num_devices)
 		*num_devices = 0;
-	pthread_mutex_lock(&mutex);
+	lock();
 	make_ours();
 	pthread_mutex_unlock(&mutex);
 	/* Not under the mutex: the real function calls exported ones, which are ours. */
@@ -110,7 +149,7 @@ WEFT_EXPORT struct ibv_device **ibv_get_device_list(int *num_devices)
 	for (int i = 0; i < real_len; i++)
 		list->devices[n++] = real[i];
 	list->real = real;
-	pthread_mutex_lock(&mutex);
+	lock();
 	list->next = lists;
 	lists = list;
 	pthread_mutex_unlock(&mutex);
@@ -123,7 +162,7 @@ WEFT_EXPORT void ibv_free_device_list(struct ibv_device **devices)
 {
 	struct list **at, *list;
 
-	pthread_mutex_lock(&mutex);
+	lock();
 	for (at = &lists; *at && (*at)->devices != devices; at = &(*at)->next)
 		;
 	list = *at;
@@ -176,7 +215,7 @@ WEFT_EXPORT const char *ibv_get_sysfs_path(void)
 {
 	const char *path = getenv("SYSFS_PATH");
 
-	pthread_mutex_lock(&mutex);
+	lock();
 	make_ours();
 	pthread_mutex_unlock(&mutex);
 	return path ? path : "/sys";

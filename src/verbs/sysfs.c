@@ -11,18 +11,18 @@
  *		everything else                    -> /sys
  *
  * The tree belongs to a process and the children it forks: its name is chosen before main(), it is made when it
- * is first needed, and each process that uses it holds a shared lock on its root. The last one to leave gets
- * the exclusive lock and removes it. A killed process leaves its tree behind, without a lock: whoever makes a
- * tree next removes it. */
+ * is first needed (and again, if somebody cleaned it away), and each process that uses it holds a shared lock
+ * on its root. The last one to leave gets the exclusive lock and removes it. A killed process leaves its tree
+ * behind, without a lock: whoever makes a tree next removes it. */
 #define _GNU_SOURCE
 #include "verbs/sysfs.h"
 
 #include "dev/conf.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,9 @@
 #define TREE_TAG    "/" TREE_PREFIX "weft-"
 #define TREE_DEPTH  16u
 
-static char root[320];
+/* The longest run directory, the tag, and 12 digits: short enough for the paths in struct ibv_device. */
+static char root[sizeof(((struct weft_conf *)0)->run_dir) + sizeof(TREE_TAG) + 12]; /* "": none. */
+static_assert(sizeof(root) <= WEFT_SYSFS_ROOT_MAX, "callers make room for it");
 static int root_fd = -1; /* Holds the shared lock. */
 
 void weft_sysfs_uverbs_name(uint32_t card, char *buf, size_t len)
@@ -95,20 +97,6 @@ static void sweep(const char *run_dir)
 		close(fd);
 	}
 	closedir(dir);
-}
-
-/* The run directory may lie where everybody can write: it must be ours and closed to others. */
-static int make_run_dir(const char *run_dir)
-{
-	struct stat st;
-
-	if (mkdir(run_dir, 0700) < 0 && errno != EEXIST)
-		return -errno;
-	if (stat(run_dir, &st) < 0)
-		return -errno;
-	if (!S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	return st.st_uid == geteuid() && !(st.st_mode & 022) ? 0 : -EPERM;
 }
 
 /* Lock the root, and see that nobody swept it away between its making and the lock. */
@@ -288,88 +276,108 @@ static int populate(int fd, const struct weft_card_info *cards, uint32_t count)
 	return t.err;
 }
 
-/* A child holds the tree in its own right. What it inherited is the parent's lock: closing that here leaves it
- * with the parent. */
-static void on_fork_child(void)
+void weft_sysfs_after_fork(void)
 {
 	int fd;
 
 	if (root_fd < 0)
 		return;
+	/* A child holds the tree in its own right. What it inherited is the parent's lock: closing that here
+	 * leaves it with the parent. */
 	fd = lock_root();
 	close(root_fd);
 	root_fd = fd < 0 ? -1 : fd;
 }
 
-const char *weft_sysfs_make(const struct weft_card_info *cards, uint32_t count)
+/* Make the root and lock it; its descriptor or -errno. */
+static int make_root(void)
 {
-	static bool fork_handled;
-	int fd = -EAGAIN, rc;
+	int fd = -EAGAIN;
 
-	if (root_fd >= 0)
-		return root;
-	rc = *root ? make_run_dir(weft_conf_get()->run_dir) : -ENOENT;
-	if (rc)
-		goto err;
-	sweep(weft_conf_get()->run_dir);
 	for (unsigned int tries = 0; fd == -EAGAIN && tries < 100; tries++) {
 		/* It may be there: made by the process that we were forked from. */
-		if (mkdir(root, 0700) < 0 && errno != EEXIST) {
-			rc = -errno;
-			goto err;
-		}
+		if (mkdir(root, 0700) < 0 && errno != EEXIST)
+			return -errno;
 		fd = lock_root();
 		if (fd == -ENOENT)
 			fd = -EAGAIN;
 	}
-	rc = fd < 0 ? fd : populate(fd, cards, count);
-	if (rc)
-		goto err_close;
-	root_fd = fd;
-	if (!fork_handled) {
-		fork_handled = true;
-		pthread_atfork(NULL, NULL, on_fork_child);
-	}
-	return root;
+	return fd;
+}
 
-err_close:
-	if (fd >= 0)
-		close(fd);
-err:
-	errno = -rc;
-	return NULL;
+/* Leave the tree; the last one removes it. */
+static void leave(int fd)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		remove_tree(AT_FDCWD, root, TREE_DEPTH);
+	close(fd);
+}
+
+/* Clean-ups of /dev/shm and /tmp, at a logout or by age, do not ask who is using it. */
+static bool is_still_there(void)
+{
+	struct stat mine, there;
+
+	return root_fd >= 0 && !fstat(root_fd, &mine) && !lstat(root, &there) &&
+	       mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+}
+
+const char *weft_sysfs_root(void)
+{
+	return *root ? root : "/nonexistent";
+}
+
+int weft_sysfs_make(const struct weft_card_info *cards, uint32_t count, const char **why_out)
+{
+	static char why[sizeof(root) + 128];
+	const char *run_dir;
+	int fd, rc;
+
+	if (is_still_there())
+		return 0;
+	if (!*root) {
+		*why_out = "a program with raised rights gets no device files";
+		return -EPERM;
+	}
+	rc = weft_conf_run_dir(&run_dir, why_out);
+	if (rc)
+		return rc;
+	sweep(run_dir);
+	fd = make_root();
+	rc = fd < 0 ? fd : populate(fd, cards, count);
+	if (rc) {
+		if (fd >= 0)
+			leave(fd);
+		snprintf(why, sizeof(why), "cannot make the device files in %s: %s", run_dir,
+			 strerror(-rc));
+		*why_out = why;
+		return rc;
+	}
+	if (root_fd >= 0)
+		close(root_fd);
+	root_fd = fd;
+	return 0;
 }
 
 void weft_sysfs_init(void)
 {
 	const char *set = getenv("SYSFS_PATH");
-	const char *run_dir = weft_conf_get()->run_dir;
 	uint64_t random = 0;
 	struct timespec now;
-	int len;
 
-	/* A place that the user chose stays; one that a parent of ours chose is the parent's. */
-	if (set && *set && !strstr(set, TREE_TAG))
-		return;
 	memcpy(&random, (const void *)getauxval(AT_RANDOM), sizeof(random));
 	clock_gettime(CLOCK_REALTIME, &now);
-	random ^= (uint64_t)now.tv_nsec << 20 ^ (uint64_t)getpid() << 44;
-	len = snprintf(root, sizeof(root), "%s" TREE_TAG "%016llx", run_dir,
-		       (unsigned long long)random);
-	/* ibv_device.ibdev_path has 256 bytes for it, "/class/infiniband/" and a name. */
-	if (!*run_dir || len > 200) {
-		*root = '\0';
-		return;
-	}
-	setenv("SYSFS_PATH", root, 1);
+	random ^= (uint64_t)now.tv_nsec << 16 ^ (uint64_t)getpid() << 32;
+	snprintf(root, sizeof(root), "%s" TREE_TAG "%012llx", weft_conf_get()->run_dir,
+		 (unsigned long long)random & 0xffffffffffffu);
+	/* A place that the user chose stays; one that a parent of ours chose is the parent's. */
+	if (!set || !*set || strstr(set, TREE_TAG))
+		setenv("SYSFS_PATH", root, 1);
 }
 
 void weft_sysfs_fini(void)
 {
-	if (root_fd < 0)
-		return;
-	if (flock(root_fd, LOCK_EX | LOCK_NB) == 0)
-		remove_tree(AT_FDCWD, root, TREE_DEPTH);
-	close(root_fd);
+	if (root_fd >= 0)
+		leave(root_fd);
 	root_fd = -1;
 }

@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,90 @@ static void test_device_files(const struct ibv_device *device)
 	check(!access(path, R_OK), "SYSFS_PATH");
 }
 
+/* Clean-ups of the run directory do not ask who is using it. */
+static void test_cleaned_away(const struct ibv_device *device)
+{
+	char command[300];
+	struct stat st;
+
+	snprintf(command, sizeof(command), "rm -rf '%.250s'", getenv("SYSFS_PATH"));
+	check(!system(command) && stat(device->ibdev_path, &st) < 0, "files cleaned away");
+	ibv_free_device_list(ibv_get_device_list(NULL));
+	check(!stat(device->ibdev_path, &st), "and made again");
+}
+
+static _Atomic bool stop;
+
+/* What it asks for takes the lock of the list of devices, and does little else. */
+static void *keep_asking(void *arg)
+{
+	const char *(*ask)(void) = (const char *(*)(void))dlsym(RTLD_DEFAULT, "ibv_get_sysfs_path");
+
+	while (!stop)
+		(void)ask();
+	return arg;
+}
+
+/* A child does not inherit the lock that another thread held. */
+static void test_fork_of_a_thread(void)
+{
+	int status = 0, n = 0;
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, keep_asking, NULL);
+	for (; n < 200 && !status; n++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			alarm(10);
+			_exit(ibv_get_device_list(NULL) ? 0 : 1);
+		}
+		if (waitpid(pid, &status, 0) != pid)
+			break;
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	check(n == 200 && !status, "forks while another thread asks for devices");
+}
+
+/* This program again, in another environment, looks for its device's files only. */
+static void test_again(const char *program, const char *name, const char *value, const char *what)
+{
+	char command[600];
+
+	snprintf(command, sizeof(command), "%s='%.300s' '%.200s' files", name, value, program);
+	fflush(stdout);
+	check(!system(command), what);
+}
+
+static int look_for_files(void)
+{
+	struct ibv_device **list = ibv_get_device_list(NULL);
+	char path[300];
+	struct stat st;
+
+	if (!list || !*list)
+		return 1;
+	snprintf(path, sizeof(path), "%.255s/device/driver", list[0]->ibdev_path);
+	return stat(list[0]->ibdev_path, &st) || stat(path, &st) || !S_ISDIR(st.st_mode);
+}
+
+static void test_surroundings(const char *program)
+{
+	char dir[200] = "/tmp/weft-passthru-XXXXXX";
+	size_t len;
+
+	check(mkdtemp(dir) != NULL, "a folder");
+	len = strlen(dir);
+	/* As long as WEFT_RUN_DIR may be. */
+	snprintf(dir + len, sizeof(dir) - len, "/%0*d", (int)(191 - len - 1), 0);
+	test_again(program, "WEFT_RUN_DIR", dir, "a long name of the run directory");
+	check(!rmdir(dir), "which is empty afterwards");
+	dir[len] = '\0';
+	rmdir(dir);
+	test_again(program, "SYSFS_PATH", "/sys", "SYSFS_PATH set by the user");
+}
+
 /* A child that leaves first takes nothing away from its parent. */
 static void test_fork(const struct ibv_device *device)
 {
@@ -104,7 +189,7 @@ static void test_fork(const struct ibv_device *device)
 	check(system("true") == 0 && !stat(device->ibdev_path, &st), "and another program");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const char *hide_others = getenv("WEFT_HIDE_OTHERS");
 	bool hide = hide_others && !strcmp(hide_others, "1");
@@ -115,6 +200,8 @@ int main(void)
 		printf("1..0 # SKIP nothing is preloaded\n");
 		return 0;
 	}
+	if (argc > 1)
+		return look_for_files();
 	list = ibv_get_device_list(&n);
 	check(list && n == (hide ? 1 : 2) && !list[n], "number of devices");
 	if (!list || n < 1) {
@@ -127,6 +214,9 @@ int main(void)
 	      "ours stay with us");
 	test_device_files(list[0]);
 	test_fork(list[0]);
+	test_cleaned_away(list[0]);
+	test_fork_of_a_thread();
+	test_surroundings(argv[0]);
 	if (!hide)
 		test_objects(list[1]);
 	fake_called[0] = '\0';
