@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "dev/cardset.h"
 
+#include "base/units.h"
 #include "dev/conf.h"
 
 #include <arpa/inet.h>
@@ -106,6 +107,20 @@ char *weft_gid_text(const struct weft_gid *gid, char *buf, size_t len)
 	return buf;
 }
 
+/* An interface by name, or by index where that is what tools print; 0: none. */
+static uint32_t parse_scope(const char *text)
+{
+	char name[IF_NAMESIZE];
+	uint64_t index;
+
+	if (if_nametoindex(text))
+		return if_nametoindex(text);
+	if (!weft_parse_u64(text, &index) || index > INT32_MAX ||
+	    !if_indextoname((unsigned int)index, name))
+		return 0;
+	return (uint32_t)index;
+}
+
 bool weft_ip_parse(const char *text, struct weft_ip *ip_out)
 {
 	struct weft_ip ip = { .v6 = false };
@@ -125,7 +140,7 @@ bool weft_ip_parse(const char *text, struct weft_ip *ip_out)
 	if (inet_pton(AF_INET6, host, ip.raw) != 1)
 		return false;
 	if (percent) {
-		ip.scope = is_link_local(ip.raw) ? if_nametoindex(percent + 1) : 0;
+		ip.scope = is_link_local(ip.raw) ? parse_scope(percent + 1) : 0;
 		if (!ip.scope)
 			return false;
 	}

@@ -26,7 +26,7 @@
 
 #define PORTS_PER_CARD 256u
 #define GBPS_DEFAULT   100u
-#define IFACES_MAX     128u
+#define IFACES_MAX     1024u
 
 #define CAPS_DEFAULT \
 	(WEFT_CAP_RDMA_READ | WEFT_CAP_RNR_RETRY | WEFT_CAP_CQ_WITH_SGID | WEFT_CAP_RDMA_WRITE)
@@ -198,7 +198,8 @@ static const struct weft_iface *iface_of(const struct weft_host_view *host,
 	for (uint32_t i = 0; i < host->ifaces_len; i++) {
 		const struct weft_iface *f = &host->ifaces[i];
 
-		if (is_same(&f->ip, ip))
+		/* The same link-local address may be on many interfaces. */
+		if (is_same(&f->ip, ip) && (!ip->scope || f->ip.scope == ip->scope))
 			return f;
 		if (f->loopback && !ip->v6 && !f->ip.v6 && ip->raw[0] == 127)
 			return f;
@@ -206,10 +207,11 @@ static const struct weft_iface *iface_of(const struct weft_host_view *host,
 	return NULL;
 }
 
-static const struct weft_iface *iface_named(const struct weft_host_view *host, const char *name)
+static const struct weft_iface *iface_named(const struct weft_host_view *host, const char *name,
+					    bool v6)
 {
 	for (uint32_t i = 0; i < host->ifaces_len; i++)
-		if (!strcmp(host->ifaces[i].name, name) && !host->ifaces[i].ip.v6)
+		if (!strcmp(host->ifaces[i].name, name) && host->ifaces[i].ip.v6 == v6)
 			return &host->ifaces[i];
 	return NULL;
 }
@@ -217,19 +219,29 @@ static const struct weft_iface *iface_named(const struct weft_host_view *host, c
 static int add_address(struct addresses *to, const char *text, const struct weft_host_view *host,
 		       struct weft_cardset *set)
 {
-	const struct weft_iface *f = iface_named(host, text);
+	const struct weft_iface *f = iface_named(host, text, false);
 	struct weft_endpoint e;
 	struct weft_gid gid;
 	struct weft_ip ip;
 
 	if (f)
 		ip = f->ip;
+	else if (iface_named(host, text, true))
+		return refuse(
+			set, -EINVAL,
+			"WEFT_ADDR: interface %.64s has no IPv4 address; name the one of IPv6 "
+			"that is meant",
+			text);
 	else if (!weft_ip_parse(text, &ip))
 		return refuse(set, -EINVAL,
 			      "WEFT_ADDR: \"%.64s\" is neither an IP address nor an interface",
 			      text);
 	if (!weft_ip_is_host(&ip))
 		return refuse(set, -EINVAL, "WEFT_ADDR: %.64s is not an address of one host", text);
+	f = iface_of(host, &ip);
+	/* A link-local address is one only with its interface. */
+	if (f && f->ip.v6 && !ip.scope)
+		ip.scope = f->ip.scope;
 	if (!host->has_address(&ip))
 		return refuse(set, -EADDRNOTAVAIL,
 			      "WEFT_ADDR: %.64s is not an address of this host", text);
@@ -242,10 +254,6 @@ static int add_address(struct addresses *to, const char *text, const struct weft
 			return refuse(set, -EINVAL, "WEFT_ADDR: %.64s is there twice", text);
 	if (to->count == WEFT_CARDS_MAX)
 		return refuse(set, -EINVAL, "WEFT_ADDR: more than %u addresses", WEFT_CARDS_MAX);
-	f = iface_of(host, &ip);
-	/* A link-local address that came without its interface has it by now, or is of no use. */
-	if (f && f->ip.v6 && !ip.scope)
-		ip.scope = f->ip.scope;
 	to->ip[to->count] = ip;
 	to->mtu[to->count++] = f ? f->mtu : 0;
 	return 0;
@@ -275,7 +283,8 @@ static void found_addresses(struct addresses *to, const struct weft_host_view *h
 			const struct weft_iface *f = &host->ifaces[i];
 
 			if (f->has_default != (pass == 0) || f->loopback || f->ip.v6 ||
-			    (f->inward && !f->has_default) || iface_named(host, f->name) != f)
+			    (f->inward && !f->has_default) ||
+			    iface_named(host, f->name, false) != f)
 				continue;
 			if (!weft_ip_is_host(&f->ip) || to->count == WEFT_CARDS_MAX)
 				continue;
@@ -400,7 +409,8 @@ static bool can_bind(const struct weft_ip *ip)
 	int fd = socket(ip->v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool ok;
 
-	if (fd < 0) /* No descriptor left says nothing of the address: opening the card will tell. */
+	if (fd <
+	    0) /* No descriptor left says nothing of the address: opening the card will tell. */
 		return errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS;
 	memcpy(&to.in4.sin_addr, ip->raw, 4);
 	if (ip->v6) {
@@ -414,23 +424,25 @@ static bool can_bind(const struct weft_ip *ip)
 	return ok;
 }
 
-static bool has_default_route(const char *name)
+#define DEFAULTS_MAX 16u
+
+/* The interfaces that a default route goes to; read once, for the table may be long. */
+static uint32_t read_defaults(char name[DEFAULTS_MAX][32])
 {
 	FILE *f = fopen("/proc/net/route", "re");
 	char line[256];
-	bool found = false;
+	uint32_t n = 0;
 
-	while (f && !found && fgets(line, sizeof(line), f)) {
-		char iface[32];
+	while (f && n < DEFAULTS_MAX && fgets(line, sizeof(line), f)) {
 		unsigned int to, gateway, flags, refs, use, metric, mask;
 
-		found = sscanf(line, "%31s %x %x %x %u %u %u %x", iface, &to, &gateway, &flags,
-			       &refs, &use, &metric, &mask) == 8 &&
-			!to && !mask && (flags & 1) && !strcmp(iface, name);
+		n += sscanf(line, "%31s %x %x %x %u %u %u %x", name[n], &to, &gateway, &flags,
+			    &refs, &use, &metric, &mask) == 8 &&
+		     !to && !mask && (flags & 1);
 	}
 	if (f)
 		fclose(f);
-	return found;
+	return n;
 }
 
 static bool is_inward(const char *name)
@@ -458,12 +470,14 @@ static uint32_t mtu_of(int fd, const char *name)
 
 static uint32_t read_ifaces(struct weft_iface *ifaces)
 {
+	char defaults[DEFAULTS_MAX][32];
 	struct ifaddrs *list, *it;
-	uint32_t n = 0;
+	uint32_t n = 0, defaults_len;
 	int fd;
 
 	if (getifaddrs(&list))
 		return 0;
+	defaults_len = read_defaults(defaults);
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	for (it = list; it && n < IFACES_MAX; it = it->ifa_next) {
 		struct weft_iface *f = &ifaces[n];
@@ -487,7 +501,8 @@ static uint32_t read_ifaces(struct weft_iface *ifaces)
 		f->mtu = mtu_of(fd, f->name);
 		f->loopback = it->ifa_flags & IFF_LOOPBACK;
 		f->inward = is_inward(f->name);
-		f->has_default = has_default_route(f->name);
+		for (uint32_t i = 0; i < defaults_len; i++)
+			f->has_default |= !strcmp(f->name, defaults[i]);
 		n++;
 	}
 	if (fd >= 0)

@@ -150,8 +150,9 @@ static void remove_stale(const char *run_dir)
 		fd = open_page(dirfd(d), e->d_name, &st);
 		if (fd < 0)
 			continue;
-		/* Somebody else may have removed it and a new process taken the name, while we looked. */
-		if (is_unlocked(fd) && (named || st.st_mtime + NEW_LIFE_MAX < time(NULL)) &&
+		/* Somebody else may have removed it and a new process taken the name, while we looked. A new
+		 * page's lock is its maker's to take: do not even try it. */
+		if ((named || st.st_mtime + NEW_LIFE_MAX < time(NULL)) && is_unlocked(fd) &&
 		    !fstatat(dirfd(d), e->d_name, &now, AT_SYMLINK_NOFOLLOW) &&
 		    now.st_ino == st.st_ino)
 			(void)unlinkat(dirfd(d), e->d_name, 0);

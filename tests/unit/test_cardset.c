@@ -19,8 +19,10 @@ static bool has_address(const struct weft_ip *ip)
 {
 	if (!ip->v6 && ip->raw[0] == 127)
 		return true;
+	/* As the kernel: a link-local address is one only with its interface. */
 	for (uint32_t i = 0; i < host.ifaces_len; i++)
-		if (ifaces[i].ip.v6 == ip->v6 && !memcmp(ifaces[i].ip.raw, ip->raw, 16))
+		if (ifaces[i].ip.v6 == ip->v6 && !memcmp(ifaces[i].ip.raw, ip->raw, 16) &&
+		    ifaces[i].ip.scope == ip->scope)
 			return true;
 	return false;
 }
@@ -163,12 +165,15 @@ static void weft_ip_parse__table(void **state)
 		const char *in;
 		bool ok;
 	} rows[] = {
-		{ 1, "10.0.0.1", true },    { 2, "10.0.0", false },
-		{ 3, "10.0.0.256", false }, { 4, "", false },
-		{ 5, "fd00::1", true },     { 6, "fd00::1%lo", false },
-		{ 7, "fe80::1%lo", true },  { 8, "fe80::1%nosuchthing", false },
-		{ 9, "010.0.0.1", false },  { 10, "10.0.0.1%lo", false },
-		{ 11, "localhost", false }, { 12, " 10.0.0.1", false },
+		{ 1, "10.0.0.1", true },     { 2, "10.0.0", false },
+		{ 3, "10.0.0.256", false },  { 4, "", false },
+		{ 5, "fd00::1", true },      { 6, "fd00::1%lo", false },
+		{ 7, "fe80::1%lo", true },   { 8, "fe80::1%nosuchthing", false },
+		{ 9, "010.0.0.1", false },   { 10, "10.0.0.1%lo", false },
+		{ 11, "localhost", false },  { 12, " 10.0.0.1", false },
+		{ 13, "fe80::1%1", true },   { 14, "fe80::1%0", false },
+		{ 15, "fe80::1%", false },   { 16, "fe80::1%4294967297", false },
+		{ 17, "fe80::1%1x", false }, { 18, "fe80::1%-1", false },
 	};
 	struct weft_ip ip;
 	char text[64];
@@ -319,6 +324,7 @@ static void weft_cardset_make__addresses(void **state)
 		{ 12, "fd00::1", 2, -EINVAL, "carries one card" },
 		{ 13, "::1.2.3", 0, -EINVAL, "neither" },
 		{ 14, "fe80::5700:4e20:a00:1", 0, -EINVAL, "looks like a GID" },
+		{ 15, "eth1", 0, -EINVAL, "interface eth1 has no IPv4 address" },
 	};
 
 	(void)state;
@@ -329,6 +335,7 @@ static void weft_cardset_make__addresses(void **state)
 		add_iface("eth0", "10.0.0.1");
 		add_iface("eth0", "fd00::1");
 		add_iface("eth0", "fe80::5700:4e20:a00:1");
+		add_iface("eth1", "fd00::3");
 		strcpy(conf.addr, rows[i].addr);
 		conf.cards = rows[i].cards;
 		err = make();
@@ -358,6 +365,28 @@ static void weft_cardset_make__ipv6(void **state)
 	assert_int_equal(set.count, 2);
 	assert_int_equal(set.card[1].port_base, 20000);
 	assert_memory_equal(set.card[1].gid.raw, set.card[1].ip.raw, 16);
+}
+
+static void weft_cardset_make__link_local(void **state)
+{
+	reset(state);
+	add_iface("eth0", "fe80::1")->ip.scope = 7;
+	add_iface("eth1", "fe80::2")->ip.scope = 8;
+	add_iface("eth2", "fe80::1")->ip.scope = 1;
+	ifaces[3].mtu = 9000;
+	/* Without the interface it is looked up. */
+	strcpy(conf.addr, "fe80::2");
+	assert_int_equal(make(), 0);
+	assert_int_equal(set.card[0].ip.scope, 8);
+	/* With it, it counts. */
+	strcpy(conf.addr, "fe80::1%lo");
+	assert_int_equal(make(), 0);
+	assert_int_equal(set.card[0].ip.scope, 1);
+	assert_int_equal(set.card[0].mtu, 9000);
+	strcpy(conf.addr, "fe80::2%lo");
+	assert_int_equal(make(), -EADDRNOTAVAIL);
+	strcpy(conf.addr, "fe80::3");
+	assert_int_equal(make(), -EADDRNOTAVAIL);
 }
 
 static void weft_cardset_make__overrides(void **state)
@@ -425,6 +454,7 @@ int main(void)
 		cmocka_unit_test(weft_cardset_make__interfaces),
 		cmocka_unit_test(weft_cardset_make__addresses),
 		cmocka_unit_test(weft_cardset_make__ipv6),
+		cmocka_unit_test(weft_cardset_make__link_local),
 		cmocka_unit_test(weft_cardset_make__overrides),
 		cmocka_unit_test(weft_cardset_make__unknown_type),
 		cmocka_unit_test(weft_cardset_get__this_host),

@@ -230,6 +230,30 @@ static void weft_counters_create__fork(void **state)
 	close(go[1]);
 }
 
+/* Those who tidy up look at pages that are just being made: that may not cost anybody his page. */
+static void weft_counters_create__many_at_once(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		struct weft_counters_page *page;
+
+		if (fork())
+			continue;
+		for (int k = 0; k < 200; k++) {
+			page = weft_counters_create(dir, 1);
+			if (!page)
+				_exit(1);
+			weft_counters_destroy(page);
+		}
+		_exit(0);
+	}
+	for (int i = 0, status; i < 8; i++) {
+		assert_true(wait(&status) > 0);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(count_files(), 0);
+}
+
 static void put(const char *name, const void *data, size_t len)
 {
 	char path[128];
@@ -309,6 +333,7 @@ int main(void)
 		cmocka_unit_test(weft_counters_create__seen_until_destroyed),
 		cmocka_unit_test(weft_counters_each__stale),
 		cmocka_unit_test(weft_counters_create__fork),
+		cmocka_unit_test(weft_counters_create__many_at_once),
 		cmocka_unit_test(weft_counters_each__hostile),
 		cmocka_unit_test(weft_counters_create__no_place),
 	};
