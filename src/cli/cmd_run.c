@@ -100,18 +100,16 @@ static bool preload(const char *library)
 	return ok;
 }
 
-/* Shared memory and counters are a loss that a program survives; without them two things do not work at all. */
-static bool check_run_dir(const struct weft_card_info *cards, uint32_t count)
+/* Shared memory and counters are a loss that a program survives, the files that stand in for /sys are not:
+ * libfabric leaves out a card without them. */
+static bool check_run_dir(void)
 {
-	bool needed = weft_conf_get()->wire == WEFT_CONF_WIRE_LOCAL;
 	const char *dir, *why;
+	int err = weft_conf_run_dir(&dir, &why);
 
-	if (!weft_conf_run_dir(&dir, &why))
-		return true;
-	for (uint32_t i = 0; i < count; i++)
-		needed |= !cards[i].ip.v6 && cards[i].ip.raw[0] == 127;
-	fprintf(stderr, CMD ": %s%s\n", why, needed ? "" : "; going on without shared memory");
-	return !needed;
+	if (err)
+		fprintf(stderr, CMD ": %s\n", why);
+	return !err;
 }
 
 int weft_cmd_run(int argc, char **argv)
@@ -149,7 +147,7 @@ int weft_cmd_run(int argc, char **argv)
 		fprintf(stderr, CMD ": %s\n", reason);
 		return 2;
 	}
-	if (!check_run_dir(cards, count) || !find_library(library, sizeof(library)))
+	if (!check_run_dir() || !find_library(library, sizeof(library)))
 		return 2;
 	if (!weft_program_find(argv[i], path, why, sizeof(why)) ||
 	    !weft_program_can_preload(path, why, sizeof(why))) {

@@ -54,7 +54,8 @@ WEFT_EXPORT int efadv_get_max_sq_depth(struct ibv_context *ctx, struct efadv_sq_
 {
 	if (!weft_is_ours(ctx))
 		return WEFT_PASS(-EOPNOTSUPP, efadv_get_max_sq_depth, ctx, attr, inlen);
-	if (!WEFT_EFADV_HAS(efadv_sq_depth_attr, max_inline_data, inlen) || attr->comp_mask)
+	if (!WEFT_EFADV_HAS(efadv_sq_depth_attr, max_inline_data, inlen) || attr->comp_mask ||
+	    !is_clear(attr, sizeof(*attr), inlen))
 		return -EINVAL;
 	if (attr->max_send_sge > WEFT_DEV_SQ_SGE || attr->max_rdma_sge > 1 ||
 	    attr->max_inline_data > WEFT_DEV_INLINE_MAX || attr->flags)
@@ -67,7 +68,8 @@ WEFT_EXPORT int efadv_get_max_rq_depth(struct ibv_context *ctx, struct efadv_rq_
 {
 	if (!weft_is_ours(ctx))
 		return WEFT_PASS(-EOPNOTSUPP, efadv_get_max_rq_depth, ctx, attr, inlen);
-	if (!WEFT_EFADV_HAS(efadv_rq_depth_attr, max_recv_sge, inlen) || attr->comp_mask)
+	if (!WEFT_EFADV_HAS(efadv_rq_depth_attr, max_recv_sge, inlen) || attr->comp_mask ||
+	    !is_clear(attr, sizeof(*attr), inlen))
 		return -EINVAL;
 	if (attr->max_recv_sge > WEFT_DEV_RQ_SGE)
 		return -EINVAL;

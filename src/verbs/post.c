@@ -329,7 +329,7 @@ static void wr_set_ud_addr(struct ibv_qp_ex *ibv, struct ibv_ah *ah, uint32_t re
 {
 	struct weft_wr *wr = weft_vqp_ex(ibv)->build.cur;
 
-	wr->ah = weft_vah(ah)->dev;
+	wr->ah = likely(ah) ? weft_vah(ah)->dev : NULL;
 	wr->qpn = (uint16_t)remote_qpn;
 	wr->qkey = remote_qkey;
 }

@@ -4,7 +4,9 @@
 # rdma-core 44, with our library preloaded (by whoever calls this). Both ends of all traffic are in this process.
 import ctypes
 import errno
+import fcntl
 import mmap
+import os
 import socket
 import sys
 import time
@@ -746,6 +748,63 @@ class Extended(Verbs):
         attr = PollCqAttr()
         attr.comp_mask = 1
         self.assertEqual(side.cq.start_poll(attr), errno.EINVAL)
+
+
+class Raw(unittest.TestCase):
+    """Without pyverbs: where things lie, and what callers with older and newer headers get."""
+
+    def setUp(self):
+        self.lib = ctypes.CDLL(None, use_errno=True)
+        self.lib.ibv_get_device_list.restype = ctypes.POINTER(ctypes.c_void_p)
+        self.lib.ibv_open_device.restype = ctypes.c_void_p
+        devices = self.lib.ibv_get_device_list(None)
+        self.ctx = ctypes.c_void_p(self.lib.ibv_open_device(ctypes.c_void_p(devices[0])))
+        self.lib.ibv_free_device_list(devices)
+        self.assertTrue(self.ctx.value)
+
+    def tearDown(self):
+        self.assertEqual(self.lib.ibv_close_device(self.ctx), 0)
+
+    def field(self, offset, kind):
+        return kind.from_address(self.ctx.value + offset).value
+
+    def test_context(self):
+        self.assertEqual(self.field(320, ctypes.c_uint64), 2**64 - 1)
+        self.assertEqual(self.field(-8, ctypes.c_uint64), 696)
+        self.assertGreater(self.field(272, ctypes.c_int), 1)
+        for offset in (96, 104, 208, 216):
+            self.assertTrue(self.field(offset, ctypes.c_uint64))
+
+    def test_async_event(self):
+        fd = self.field(268, ctypes.c_int)
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)
+        self.assertEqual(self.lib.ibv_get_async_event(self.ctx, ctypes.create_string_buffer(16)), -1)
+        self.assertEqual(ctypes.get_errno(), errno.EAGAIN)
+
+    def test_query_port_old(self):
+        """Callers of the exported function have a struct that ends with `flags`."""
+        buf = ctypes.create_string_buffer(b'\xa5' * 64)
+        self.assertEqual(self.lib.ibv_query_port(self.ctx, ctypes.c_uint8(1), buf), 0)
+        self.assertEqual(int.from_bytes(buf.raw[:4], 'little'), e.IBV_PORT_ACTIVE)
+        self.assertEqual(buf.raw[48:64], b'\xa5' * 16)
+
+    def test_query_device_lengths(self):
+        for inlen, err in ((0, errno.EINVAL), (16, errno.EINVAL), (24, 0), (32, 0), (48, 0)):
+            buf = ctypes.create_string_buffer(b'\xa5' * 64)
+            self.assertEqual(self.lib.efadv_query_device(self.ctx, buf, inlen), err)
+            self.assertEqual(buf.raw[inlen:64], b'\xa5' * (64 - inlen))
+            if not err:
+                self.assertEqual(buf.raw[32:inlen], bytes(max(inlen - 32, 0)))
+
+    def test_depth_lengths(self):
+        for fn, known in ((self.lib.efadv_get_max_sq_depth, 24), (self.lib.efadv_get_max_rq_depth, 16)):
+            zero = bytes(64)
+            self.assertGreaterEqual(fn(self.ctx, zero, known), 4096)
+            self.assertGreaterEqual(fn(self.ctx, zero, 64), 4096)
+            self.assertEqual(fn(self.ctx, zero, 8), -errno.EINVAL)
+            self.assertEqual(fn(self.ctx, b'\1' + zero, known), -errno.EINVAL)  # comp_mask
+            # What a newer caller asks for, and we do not know.
+            self.assertEqual(fn(self.ctx, zero[:known] + b'\1' + zero, 64), -errno.EINVAL)
 
 
 if __name__ == '__main__':

@@ -241,6 +241,11 @@ else
 fi
 chmod 750 "$dir/run"
 check 'run: run directory open to others' 2 - 'open to others' run true
+if "$weft" info --addr ::1 >/dev/null 2>&1; then
+	check 'run: run directory open to others, IPv6' 2 - 'open to others' run --addr ::1 true
+else
+	skip 'run: run directory open to others, IPv6' 'no IPv6'
+fi
 chmod 700 "$dir/run"
 check 'info with a broken run directory' 0 '^rdmap0s6' - info --env WEFT_RUN_DIR=/proc/1/nothing
 
