@@ -7,12 +7,16 @@ MESON_ARGS ?=
 N ?= $(if $(SEED),1,1000)
 
 .DEFAULT_GOAL := all
-.PHONY: all check demo lint format asan tsan fuzz sim mutants bench hooks clean help
+.PHONY: all install check demo lint format asan tsan fuzz sim mutants bench hooks clean help
 
 all:
 	@tools/dev/setup build
 	@tools/dev/configure $(B) $(MESON_ARGS)
 	@ninja -C $(B)
+
+# Below /usr/local, or elsewhere with MESON_ARGS=--prefix=/usr; DESTDIR=/somewhere for packages.
+install: all
+	@meson install -C $(B) --no-rebuild
 
 check:
 	@tools/dev/setup check
@@ -69,6 +73,7 @@ clean:
 
 help:
 	@echo "make            build into build/; the program is build/weft"
+	@echo "make install    weft, its library and manual page, below /usr/local; DESTDIR=folder"
 	@echo "make demo       unmodified fi_info and fi_pingpong on two hosts of this machine, beside tcp"
 	@echo "make check      what CI runs: lint, build, all tests, and again under sanitizers"
 	@echo "make lint       format, tidy, cppcheck, layers, purity, headers, codespell, shellcheck"

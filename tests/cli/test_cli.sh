@@ -1,15 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
-# test_cli.sh WEFT VERSION HOLDER STATIC MAN: what all commands have in common (exit status, what goes to which of
+# test_cli.sh WEFT VERSION HOLDER STATIC MAN BUILD PREFIX: what all commands have in common (exit status, what goes to which of
 # stdout and stderr, one line for a mistake, and no success when the output could not be written), and those
 # about the device: run, info, config. HOLDER is a process that seems to use a card, STATIC a static program,
-# MAN the manual page.
+# MAN the manual page. BUILD is the build folder, from which an installation below PREFIX is tried.
 set -u
 weft=$1
 version=$2
 holder=$3
 static=$4
 man=$5
+build=$6
+prefix=$7
 dir=$(mktemp -d)
 # Neither the settings of who runs this nor his processes may show.
 for name in $(env | sed -n 's/^\(WEFT_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
@@ -249,6 +251,20 @@ fi
 chmod 700 "$dir/run"
 check 'info with a broken run directory' 0 '^rdmap0s6' - info --env WEFT_RUN_DIR=/proc/1/nothing
 
+# An installation, in a folder of its own.
+there=$dir/dest$prefix
+if ! command -v meson >/dev/null; then
+	skip 'install' 'no meson'
+elif DESTDIR="$dir/dest" meson install -C "$build" --no-rebuild --quiet >"$dir/out" 2>"$dir/err" &&
+	[ -x "$there/bin/weft" ] && [ -f "$there/lib/weft/libweft-preload.so" ] &&
+	find "$there" -name weft.1 | grep -q 'man/man1/weft.1$' &&
+	[ "$(find "$dir/dest" -type f | wc -l)" = 3 ]; then
+	report ok 'install'
+else
+	find "$dir/dest" >>"$dir/err"
+	report not-ok 'install'
+fi
+
 # A library built with a sanitizer wants to be first of all, so nothing can be run with it.
 if ldd "$(dirname "$weft")/libweft-preload.so" 2>/dev/null | grep -q 'lib[at]san\|libclang_rt' ||
 	nm -D "$(dirname "$weft")/libweft-preload.so" 2>/dev/null | grep -q '__asan_init\|__tsan_init'; then
@@ -264,6 +280,19 @@ else
 	check 'run: once in itself' 0 '^/[^:]*/libweft-preload.so$' - run "$weft" run "$dir/script"
 	check 'run: before others' 0 '^/[^:]*/libweft-preload.so:/no/such.so$' '/no/such.so' \
 		run --env LD_PRELOAD=/no/such.so "$dir/script"
+	if [ -x "$there/bin/weft" ]; then
+		mkdir "$dir/else"
+		mv "$dir/dest" "$dir/else"
+		# shellcheck disable=SC2016
+		"$dir/else/dest$prefix/bin/weft" run sh -c 'echo "$LD_PRELOAD"' >"$dir/out" 2>"$dir/err"
+		if [ "$(cat "$dir/out")" = "$dir/else/dest$prefix/lib/weft/libweft-preload.so" ]; then
+			report ok 'run: installed, and moved'
+		else
+			report not-ok 'run: installed, and moved'
+		fi
+	else
+		skip 'run: installed, and moved' 'not installed'
+	fi
 	check 'run: found in PATH' 3 - - run sh -c 'exit 3'
 	script '#!/usr/bin/env -S sh -e\nexit 5\n'
 	check 'run: env with options' 5 - - run "$dir/script"
