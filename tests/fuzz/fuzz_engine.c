@@ -163,7 +163,14 @@ static void cmd_fault(struct world *w, struct fuzz_in *in)
 	case 4:
 		world_restart(w, host);
 		break;
+	case 5:
+		world_cancel(w, host, a >> 4);
+		break;
+	case 6:
+		world_unreachable(w, host);
+		break;
 	default:
+		world_cancel_all(w, host);
 		break;
 	}
 }

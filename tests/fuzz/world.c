@@ -348,6 +348,13 @@ static bool is_explained(const struct world_host *h, const struct world_wr *wr,
 	return false;
 }
 
+/* Told that nobody is there: ABORT, or REMOTE_QPN if nothing had left. */
+static bool is_as_ordered(const struct world_wr *wr, enum weft_srd_status status)
+{
+	return status == wr->ordered || (wr->ordered == WEFT_SRD_ABORT &&
+					 status == WEFT_SRD_REMOTE_QPN && !wr->sent && !wr->placed);
+}
+
 static void complete(void *owner, uint64_t cookie, enum weft_srd_status status)
 {
 	struct world_host *h = owner;
@@ -358,7 +365,10 @@ static void complete(void *owner, uint64_t cookie, enum weft_srd_status status)
 	wr->done = true;
 	wr->status = status;
 	trace_wr(world_of, n, "complete", weft_srd_status_name(status));
-	if (status == WEFT_SRD_OK) {
+	if (wr->ordered) {
+		FUZZ_CHECK(is_as_ordered(wr, status), "wr %u ends with \"%s\", not \"%s\"", n,
+			   weft_srd_status_name(status), weft_srd_status_name(wr->ordered));
+	} else if (status == WEFT_SRD_OK) {
 		check_success(n);
 		h->answered = true;
 	} else {
@@ -374,6 +384,7 @@ static uint32_t payload_wr(struct world_host *h, const struct weft_srd_payload *
 
 	if (p->kind == WEFT_SRD_PAYLOAD_WR) {
 		n = wr_of_cookie(h, p->cookie);
+		world_of->wr[n].sent = true;
 	} else {
 		n = (uint32_t)(p->addr >> 32) - 1;
 		FUZZ_CHECK(n < world_of->wrs && world_of->wr[n].wr.op == WEFT_SRD_READ,
@@ -593,6 +604,58 @@ void world_restart(struct world *w, uint8_t host)
 		}
 	}
 	host_open(w, host);
+}
+
+static bool is_open(const struct world *w, uint32_t n, uint8_t host)
+{
+	return w->wr[n].host == host && w->wr[n].inc == w->host[host].inc && !w->wr[n].done;
+}
+
+/* What is on its way may still arrive; but no byte of an answer, and the end is this one. */
+static void cancel(struct world *w, uint8_t host, uint32_t n)
+{
+	enum weft_srd_status status = n % 2 ? WEFT_SRD_FLUSHED : WEFT_SRD_INVALID_LKEY;
+
+	if (is_open(w, n, host))
+		w->wr[n].ordered = status;
+	trace_wr(w, n, "cancel", "");
+	/* It may take the last work request of a handshake with it, as in world_qp_gone(). */
+	w->events++;
+	weft_srd_cancel(w->host[host].srd, n + 1000, status, w->now);
+	FUZZ_CHECK(!is_open(w, n, host), "wr %u goes on after it was cancelled", n);
+}
+
+void world_cancel(struct world *w, uint8_t host, uint32_t n)
+{
+	uint32_t open = 0;
+
+	for (uint32_t i = 0; i < w->wrs; i++)
+		open += is_open(w, i, host);
+	for (uint32_t i = 0; open && i < w->wrs; i++) {
+		if (!is_open(w, i, host) || n-- % open)
+			continue;
+		cancel(w, host, i);
+		return;
+	}
+}
+
+void world_cancel_all(struct world *w, uint8_t host)
+{
+	for (uint32_t i = 0; i < w->wrs; i++)
+		if (w->wr[i].host == host)
+			cancel(w, host, i);
+}
+
+void world_unreachable(struct world *w, uint8_t host)
+{
+	fuzz_trace("host %u is told that nobody is there", host);
+	w->events++;
+	for (uint32_t i = 0; i < w->wrs; i++)
+		if (is_open(w, i, host))
+			w->wr[i].ordered = WEFT_SRD_ABORT;
+	weft_srd_on_unreachable(w->host[host].srd, &w->host[!host].cfg.gid, w->now);
+	for (uint32_t i = 0; i < w->wrs; i++)
+		FUZZ_CHECK(!is_open(w, i, host), "wr %u goes on though nobody is there", i);
 }
 
 /* The network */

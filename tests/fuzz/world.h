@@ -26,6 +26,8 @@ struct world_wr {
 	weft_ns posted_at;
 	uint64_t recv; /* Claimed for it; valid while `claimed`. */
 	bool claimed;
+	enum weft_srd_status ordered; /* How it has to end, now; OK: nobody has said. */
+	bool sent; /* Bytes of it left. */
 	uint32_t delivered;
 	uint32_t rnr_said; /* What the target answered, so far. */
 	bool qpn_said, length_said, address_said, refused;
@@ -74,7 +76,7 @@ struct world {
 	uint32_t frames;
 	struct world_frame *museum[WORLD_MUSEUM]; /* own */
 	uint32_t museum_next;
-	uint32_t events; /* Restarts, closes, QPs gone: what explains an ABORT. */
+	uint32_t events; /* Restarts, closes, QPs gone, lies: what explains an ABORT. */
 	struct weft_srd_tx tx;
 };
 
@@ -109,6 +111,11 @@ void world_qp_new(struct world *w, uint8_t host, uint16_t qpn);
 void world_deregister(struct world *w, uint8_t host);
 void world_close(struct world *w, uint8_t host);
 void world_restart(struct world *w, uint8_t host);
+/* Give up the n-th open work request, modulo those there are; or all of them and those that are done. */
+void world_cancel(struct world *w, uint8_t host, uint32_t n);
+void world_cancel_all(struct world *w, uint8_t host);
+/* Tell it that the other one is not there, which is a lie. */
+void world_unreachable(struct world *w, uint8_t host);
 
 /* Recount both engines. */
 void world_check(struct world *w);
