@@ -9,7 +9,7 @@
 #include "link.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -70,16 +70,18 @@ void duo_setup(const char *name)
 	setenv("HOME", run_dir, 1); /* No settings of whoever runs this. */
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	(void)at;
+	(void)remove(path);
+	return 0;
+}
+
 static void remove_dir(const char *path)
 {
-	DIR *dir = opendir(path);
-	struct dirent *d;
-
-	while (dir && (d = readdir(dir)) != NULL)
-		(void)unlinkat(dirfd(dir), d->d_name, 0);
-	if (dir)
-		closedir(dir);
-	(void)rmdir(path);
+	(void)nftw(path, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 void duo_teardown(void)
