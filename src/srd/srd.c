@@ -583,9 +583,11 @@ void weft_srd_on_qp_gone(struct weft_srd *srd, uint16_t qpn, weft_ns now)
 	}
 }
 
-void weft_srd_cancel(struct weft_srd *srd, uint64_t cookie, enum weft_srd_status status, weft_ns now)
+void weft_srd_cancel(struct weft_srd *srd, uint64_t cookie, enum weft_srd_status status,
+		     weft_ns now)
 {
 	advance(srd, now);
+	weft_assert(status != WEFT_SRD_OK);
 	for (uint32_t i = 0; i < srd->cfg.msgs_max; i++) {
 		struct weft_msg *msg = &srd->msgs[i];
 		struct weft_ctx *ctx;
@@ -609,6 +611,8 @@ void weft_srd_on_unreachable(struct weft_srd *srd, const struct weft_gid *gid, w
 	if (i == WEFT_NIL)
 		return;
 	ctx = &srd->ctxs[i];
+	/* The unsent ones are not spared, so nothing is left over that would have to call again. An answer
+	 * that we gave to a HELLO stays good (pend_epoch): whoever uses it shows that he is there. */
 	switch ((enum weft_ctx_state)ctx->state) {
 	case WEFT_CTX_HELLO:
 		weft_ctx_fail(srd, ctx, WEFT_SRD_REMOTE_QPN, false);

@@ -274,13 +274,17 @@ weft_ns weft_srd_next_deadline(const struct weft_srd *srd);
  * released. What is in flight may still be delivered. */
 void weft_srd_on_qp_gone(struct weft_srd *srd, uint16_t qpn, weft_ns now);
 
-/* One work request ends with this status at once (its memory or its address handle is gone). What is in flight
- * may still be delivered. Nothing happens if it is done already. */
+/* The open work request with this cookie ends with this status, which is not OK, at once: its memory or its
+ * address handle is gone. What is in flight may still be delivered, but of a READ nothing is placed any more,
+ * and a receive that the peer had claimed is given back. Nothing happens if it is done already. Looks
+ * through all msgs_max places: not for the common path. */
 void weft_srd_cancel(struct weft_srd *srd, uint64_t cookie, enum weft_srd_status status,
 		     weft_ns now);
 
-/* The network said that nobody is there any more: work requests to that peer end with ABORT, or with
- * REMOTE_QPN if it had not answered yet. A hint that the owner trusts; the next post calls again. */
+/* The network said that nobody is there any more: all work requests to that peer end at once, with ABORT, or,
+ * while it has not answered our HELLO, with REMOTE_QPN: then nothing of them has left. A hint that the owner
+ * trusts, though a false or late one costs only these requests (and what the peer had under way to us): the
+ * next post calls again. */
 void weft_srd_on_unreachable(struct weft_srd *srd, const struct weft_gid *gid, weft_ns now);
 
 /* Begin an orderly close: work requests are flushed, peers are told. Drain packets until is_closed. */
