@@ -22,6 +22,15 @@
 #define SCRIPT_DEPTH 5 /* As the kernel. */
 #define PHDRS_MAX    128u
 
+/* Reasons quote names out of files, and end up on terminals: they may not steer one. */
+static bool refuse(char *why)
+{
+	for (; *why; why++)
+		if ((unsigned char)*why < 0x20 || *why == 0x7f)
+			*why = '?';
+	return false;
+}
+
 struct elf {
 	ElfW(Ehdr) head;
 	char interp[256]; /* "": none. */
@@ -185,10 +194,7 @@ static bool check_script(const char *path, char *line, int depth, char *why, siz
 			target[0] = 0;
 	}
 	if (!is_program(target, &err)) {
-		/* The favourite among these is a carriage return at the end of the line. */
-		for (char *p = interp; *p; p++)
-			if ((unsigned char)*p < 0x20)
-				*p = '?';
+		/* Most often a carriage return at the end of the line, which is shown as ?. */
 		snprintf(why, len, "%s needs the interpreter \"%.200s\", which is not here", path,
 			 interp);
 		return false;
@@ -238,7 +244,7 @@ static bool can_preload(const char *path, int depth, char *why, size_t len)
 
 bool weft_program_can_preload(const char *path, char *why, size_t len)
 {
-	return can_preload(path, 0, why, len);
+	return can_preload(path, 0, why, len) || refuse(why);
 }
 
 bool weft_program_is_library(const char *path)
@@ -265,7 +271,7 @@ bool weft_program_find(const char *name, char path_out[WEFT_PROGRAM_PATH_MAX], c
 		    is_program(path_out, &err))
 			return true;
 		snprintf(why, len, "cannot run %.256s: %s", name, strerror(err));
-		return false;
+		return refuse(why);
 	}
 	for (dirs = dirs ? dirs : "/usr/local/bin:/usr/bin:/bin"; *name && dirs;) {
 		const char *colon = strchrnul(dirs, ':');
@@ -284,5 +290,5 @@ bool weft_program_find(const char *name, char path_out[WEFT_PROGRAM_PATH_MAX], c
 		snprintf(why, len, "cannot run %.256s: %s", name, strerror(kept));
 	else
 		snprintf(why, len, "command not found: %.256s", name);
-	return false;
+	return refuse(why);
 }
