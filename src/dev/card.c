@@ -17,7 +17,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
+
+#define END_TRIES 20u /* A millisecond each. */
+
+_Thread_local char weft_here;
 
 static struct {
 	pthread_mutex_t lock;
@@ -58,6 +63,7 @@ static void after_fork_child(void)
 		weft_dev.cards[i] = NULL; /* Its objects are the application's still: not freed. */
 		card->dead = true;
 		pthread_mutex_init(&card->lock, NULL);
+		atomic_store(&card->holder, NULL);
 		for (struct weft_channel *c = card->channel_list; c; c = c->next_on_card)
 			pthread_mutex_init(&c->lock, NULL);
 		for (uint32_t k = 0; k < WEFT_LINKS; k++)
@@ -75,6 +81,42 @@ static void close_links(struct weft_card *card)
 	weft_link_close(&card->link[WEFT_LINK_UDP]);
 }
 
+/* exit() was called by a signal handler that interrupted this very thread in the card's work (libraries do that:
+ * libinfinipath on SIGTERM and SIGINT, and it comes along with libfabric). The work will never go on, and destructors
+ * that run after us want the lock: it becomes a new one, and the links stay as they are, with nobody to touch
+ * them. Peers learn it from the kernel, as if the process had been killed. */
+static void abandon(struct weft_card *card)
+{
+	for (uint32_t k = 0; k < WEFT_LINKS; k++) {
+		card->link[k].srd = NULL;
+		card->link[k].local = NULL;
+		card->link[k].udp = NULL;
+	}
+	card->up = false;
+	card->dead = true;
+	pthread_mutex_init(&card->lock, NULL);
+	atomic_store(&card->holder, NULL);
+}
+
+/* A thread that works lets go soon. One that sits in the lock for ever must not keep the process from ending. */
+static bool lock_at_end(struct weft_card *card)
+{
+	const struct timespec nap = { .tv_nsec = 1000000 };
+	const char *holder = NULL;
+
+	for (uint32_t i = 0; i < END_TRIES && holder != &weft_here; i++) {
+		if (i)
+			nanosleep(&nap, NULL);
+		if (weft_card_trylock(card))
+			return true;
+		holder = atomic_load(&card->holder);
+	}
+	/* Locked and without a name for so long: interrupted right between the two. */
+	if (!holder || holder == &weft_here)
+		abandon(card);
+	return false;
+}
+
 static void at_exit(void)
 {
 	weft_helper_stop();
@@ -83,8 +125,7 @@ static void at_exit(void)
 	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++) {
 		struct weft_card *card = weft_dev.cards[i];
 
-		/* A thread that sits in a lock for ever must not keep the process from ending. */
-		if (!card || !card->up || !weft_card_trylock(card))
+		if (!card || !card->up || !lock_at_end(card))
 			continue;
 		weft_report_down(card);
 		close_links(card);

@@ -257,6 +257,7 @@ struct weft_channel {
 struct weft_card {
 	const struct weft_card_info *info; /* borrows, for ever. */
 	pthread_mutex_t lock;
+	_Atomic(const char *) holder; /* Of the lock: its thread's &weft_here. */
 	uint32_t refs; /* Opens; weft_dev.lock. */
 	bool dead; /* Inherited over a fork: nothing works any more. */
 	_Atomic bool up; /* The identity is claimed, the links are there. */
@@ -289,18 +290,26 @@ struct weft_card {
 	uint64_t losses; /* WEFT_LOSS */
 };
 
+/* Its address tells threads from each other. */
+extern _Thread_local char weft_here __attribute__((tls_model("initial-exec")));
+
 static inline void weft_card_lock(struct weft_card *card)
 {
 	pthread_mutex_lock(&card->lock);
+	atomic_store_explicit(&card->holder, &weft_here, memory_order_relaxed);
 }
 
 static inline bool weft_card_trylock(struct weft_card *card)
 {
-	return pthread_mutex_trylock(&card->lock) == 0;
+	if (pthread_mutex_trylock(&card->lock))
+		return false;
+	atomic_store_explicit(&card->holder, &weft_here, memory_order_relaxed);
+	return true;
 }
 
 static inline void weft_card_unlock(struct weft_card *card)
 {
+	atomic_store_explicit(&card->holder, NULL, memory_order_relaxed);
 	pthread_mutex_unlock(&card->lock);
 }
 

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* faults passive FILE [--poll]
- * faults active [--seconds N] [--op write|read|send] [--size N] [--depth N] [--retry] [--rest N] FILE...
+ * faults active [--seconds N] [--op write|read|send] [--size N] [--depth N] [--retry] [--rest N] [--exit-after MS]
+ *		FILE...
  *
  * Traffic for the tests of faults, on raw verbs. The passive side writes its address into FILE, and then receives,
  * is written to and read from until SIGTERM; it sleeps on its completion channel unless it is told to poll. The
  * active side keeps `depth` requests under way from one queue pair to each of the peers, and prints a line of JSON:
  * for each peer what it completed by status, the longest time between two completions, when the first error
  * came, and how many completed in each tenth of a second. A peer that failed is left alone, unless --retry. In the end it
- * sleeps for the time of --rest, with everything open.
+ * sleeps for the time of --rest, with everything open. With --exit-after a signal handler ends it, in the middle of
+ * whatever it does, by exit(3), and a destructor then gives up what it can: the manner of some libraries.
  *
  * Times are seconds of CLOCK_MONOTONIC since "start", so that whoever makes the faults can compare. Exit 0: all went as
  * described, errors of peers included; 1: the device refused what it has to take; 2: usage, no device. */
@@ -22,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,6 +72,29 @@ static void on_signal(int number)
 {
 	(void)number;
 	stop = 1;
+}
+
+/* Not allowed to signal handlers, and done by them. */
+static void on_alarm(int number)
+{
+	(void)number;
+	exit(3);
+}
+
+static void at_exit(void)
+{
+	(void)ibv_dealloc_pd(pd);
+}
+
+/* Before the device is opened, so that this destructor comes after its own. */
+static void exit_after(uint32_t ms)
+{
+	struct itimerval timer = { .it_value = { ms / 1000, ms % 1000 * 1000 } };
+	struct sigaction action = { .sa_handler = on_alarm };
+
+	atexit(at_exit);
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
 static double now(void)
@@ -414,9 +440,11 @@ static enum op op_of(const char *text)
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "seconds", 1, NULL, 's' }, { "op", 1, NULL, 'o' },    { "size", 1, NULL, 'z' },
-		{ "depth", 1, NULL, 'd' },   { "retry", 0, NULL, 'r' }, { "poll", 0, NULL, 'p' },
-		{ "rest", 1, NULL, 'R' },    { NULL, 0, NULL, 0 },
+		{ "seconds", 1, NULL, 's' }, { "op", 1, NULL, 'o' },
+		{ "size", 1, NULL, 'z' },    { "depth", 1, NULL, 'd' },
+		{ "retry", 0, NULL, 'r' },   { "poll", 0, NULL, 'p' },
+		{ "rest", 1, NULL, 'R' },    { "exit-after", 1, NULL, 'x' },
+		{ NULL, 0, NULL, 0 },
 	};
 	struct sigaction action = { .sa_handler = on_signal };
 	uint32_t size = 65536, depth = 16, seconds = 2, rest = 0, n;
@@ -438,6 +466,9 @@ int main(int argc, char **argv)
 			break;
 		case 'd':
 			depth = number(optarg, 1, DEPTH_MAX);
+			break;
+		case 'x':
+			exit_after(number(optarg, 1, 3600000));
 			break;
 		case 'R':
 			rest = number(optarg, 0, 3600);

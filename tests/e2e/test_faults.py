@@ -322,10 +322,9 @@ def programs_killed(bench):
         port = e2e.free_port()
         command = [program, *options, "-p", str(port)]
         killed(bench, world, command, [*command, world.control], port)
-    for size in ("64", "1048576"):
-        port = e2e.free_port()
-        command = ["fi_pingpong", "-p", "efa", "-e", "rdm", "-S", size, "-I", "10000000"]
-        killed(bench, world, [*command, "-B", str(port)], [*command, "-P", str(port), world.control], port)
+    port = e2e.free_port()
+    command = ["fi_pingpong", "-p", "efa", "-e", "rdm", "-S", "1048576", "-I", "10000000"]
+    killed(bench, world, [*command, "-B", str(port)], [*command, "-P", str(port), world.control], port)
     world.close()
 
 
@@ -339,11 +338,48 @@ def killed(bench, world, server, client, port):
     result = world.finish(b)
     took = time.monotonic() - at
     world.finish(a)
-    why = f"exit {result.rc} after {took:.1f} s" if result.rc in (0, 124, 137) or result.rc < 0 else ""
-    name = " ".join(client[:1] + [word for word in client if word.isdigit()][:1])
+    why = ""
+    if result.rc in (0, 124, 137) or result.rc < 0 or took > DEAD_MAX:
+        why = f"exit {result.rc} after {took:.1f} s"
     said = (result.err.strip().splitlines() or result.out.strip().splitlines() or [""])[-1]
+    name = os.path.basename(client[0])
     say(f"{name}: the survivor ends after {took:.2f} s with {result.rc}: {said}")
-    bench.tap.check(not why, f"{os.path.basename(client[0])}, peer killed: it ends with an error", why, result)
+    bench.tap.check(not why, f"{name}, peer killed: it ends with an error", why, result)
+
+
+def ended(bench):
+    """Whoever waits for a message is not told that the sender is dead; it has to end when it is told to. libinfinipath,
+    which comes along with libfabric, calls exit() on SIGTERM, whatever was interrupted; so does --exit-after."""
+    world = bench.lab()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        port = e2e.free_port()
+        command = ["fi_pingpong", "-p", "efa", "-e", "rdm", "-S", "64", "-I", "10000000"]
+        a = world.start(0, [*command, "-B", str(port)], 15)
+        world.listens(a, port)
+        b = world.start(1, [*command, "-P", str(port), world.control], 15)
+        time.sleep(1)
+        kill_child(a)
+        time.sleep(0.3)
+        at, waits = time.monotonic(), b.poll() is None
+        if waits:
+            kill_child(b, number)
+        result = world.finish(b)
+        took = time.monotonic() - at
+        world.finish(a)
+        say(f"fi_pingpong, peer killed: it {'waits' if waits else 'ends with an error'}; {number.name}: "
+            f"ended {took:.2f} s later with {result.rc}")
+        bench.tap.check(result.rc and took < 2, f"fi_pingpong, peer killed, then {number.name}: it ends", took, result)
+    world.close()
+    for wire in ("udp", "local"):
+        world = e2e.World(wire, bench.preload)
+        peer = bench.passive(world, 0)
+        results = [world.finish(bench.active(world, 1, [peer], "--exit-after", str(ms), seconds=5))
+                   for ms in (150, 151, 152, 153, 154)]
+        bench.tap.check({result.rc for result in results} == {3}, f"{wire}: exit() in a signal handler ends a program",
+                        *results)
+        result = bench.end(world, peer)
+        bench.tap.check(not result.rc, "... and its peer does not care", result)
+        world.close()
 
 
 def ipv6(bench):
@@ -490,8 +526,8 @@ def idle(bench):
         world = e2e.World(wire, bench.preload)
         peer = bench.passive(world, 0)
         # It has traffic and then sleeps, and does not even wait on its channel.
-        other = bench.active(world, 1, [peer], "--seconds", "0", "--op", "send", "--size", "64", "--rest", "6")
-        time.sleep(2)
+        other = bench.active(world, 1, [peer], "--seconds", "0", "--op", "send", "--size", "64", "--rest", "4")
+        time.sleep(0.8)
         before, since = [cpu_seconds(p) for p in (peer, other)], time.monotonic()
         time.sleep(3)
         took = time.monotonic() - since
@@ -538,7 +574,7 @@ def many_ranks(bench):
     world.close()
 
 
-LAB_CASES = [four_paths, loss, black_path, mtus, narrower, host_gone, process_gone, programs_killed, ipv6, no_offload]
+LAB_CASES = [four_paths, loss, black_path, mtus, narrower, host_gone, process_gone, programs_killed, ended, ipv6, no_offload]
 CASES = [two_users, limits, idle, many_ranks]
 
 
