@@ -915,6 +915,35 @@ static void silent_stopped(void)
 	duo_close(&e);
 }
 
+/* The other way round: who slept speaks first, to a peer that has given it up meanwhile. */
+static void silent_wakes_up(void)
+{
+	struct duo_end e;
+	struct weft_wr wr;
+	struct weft_cqe c;
+
+	duo_open(&e, NULL);
+	duo_meet(&e, !duo_side);
+	wr = duo_wr(&e, 1, WEFT_OP_READ, 0, 100, 0);
+	duo_do(&e, &wr, 0);
+	duo_sync();
+	if (duo_side == 0) {
+		duo_kill(1, SIGSTOP);
+		duo_do(&e, &wr, 13);
+		duo_step(1);
+		duo_kill(1, SIGCONT);
+	} else {
+		duo_wait_step(0, 1);
+		duo_post(e.qp, &wr);
+		c = duo_next(e.scq);
+		/* The context is gone at the other end: 8 if that can say so, else 13. */
+		need(c.status == 0 || c.status == 8 || c.status == 13);
+		duo_do(&e, &wr, 0);
+	}
+	duo_sync();
+	duo_close(&e);
+}
+
 /* Nobody has ever answered: stopped before the first packet. */
 static void silent_from_the_start(void)
 {
@@ -997,6 +1026,9 @@ const struct duo_case link_status_cases[] = {
 	  .wires = DUO_UDP },
 	{ .name = "silent__stopped",
 	  .side = { silent_stopped, silent_stopped, silent_stopped },
+	  .env = DEAD_SOON },
+	{ .name = "silent__wakes_up",
+	  .side = { silent_wakes_up, silent_wakes_up },
 	  .env = DEAD_SOON },
 	{ .name = "silent__from_the_start",
 	  .side = { silent_from_the_start, silent_from_the_start },
