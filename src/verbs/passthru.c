@@ -13,20 +13,27 @@
 #include <dlfcn.h>
 
 /* RTLD_NEXT sees the libraries that the program was linked with. A library that came by dlopen() into a local
- * scope (a plugin that uses libibverbs) is found by its name. */
+ * scope (a plugin that uses libibverbs) is found by its name. Either may be closed again, but what was found is
+ * remembered: so it stays. */
 static void *find(const char *name)
 {
 	void *fn = dlsym(RTLD_NEXT, name);
+	Dl_info info;
 	void *lib;
 
-	if (fn)
-		return fn;
-	lib = dlopen(strncmp(name, "efadv_", 6) ? "libibverbs.so.1" : "libefa.so.1",
-		     RTLD_LAZY | RTLD_NOLOAD);
-	if (!lib)
-		return NULL;
-	fn = dlsym(lib, name);
-	dlclose(lib); /* Its user keeps it loaded. */
+	if (!fn) {
+		lib = dlopen(strncmp(name, "efadv_", 6) ? "libibverbs.so.1" : "libefa.so.1",
+			     RTLD_LAZY | RTLD_NOLOAD);
+		if (!lib)
+			return NULL;
+		fn = dlsym(lib, name);
+		dlclose(lib); /* Its user keeps it loaded. */
+	}
+	lib = fn && dladdr(fn, &info)
+		      ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE)
+		      : NULL;
+	if (lib)
+		dlclose(lib);
 	return fn;
 }
 

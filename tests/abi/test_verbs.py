@@ -8,6 +8,7 @@ import fcntl
 import mmap
 import os
 import socket
+import subprocess
 import sys
 import time
 import unittest
@@ -805,6 +806,25 @@ class Raw(unittest.TestCase):
             self.assertEqual(fn(self.ctx, b'\1' + zero, known), -errno.EINVAL)  # comp_mask
             # What a newer caller asks for, and we do not know.
             self.assertEqual(fn(self.ctx, zero[:known] + b'\1' + zero, 64), -errno.EINVAL)
+
+
+PLUGIN = """
+import _ctypes, ctypes
+ours = ctypes.CDLL(None)
+ours.ibv_wc_status_str.restype = ctypes.c_char_p
+assert ours.ibv_wc_status_str(0) == b'unknown'
+plugin = ctypes.CDLL('libibverbs.so.1', mode=ctypes.RTLD_LOCAL)
+assert ours.ibv_wc_status_str(0) == b'success'
+_ctypes.dlclose(plugin._handle)
+assert ours.ibv_wc_status_str(0) == b'success'
+"""
+
+
+class Plugins(unittest.TestCase):
+    def test_library_closed(self):
+        """The real library came and went with a plugin; what was found in it is still called."""
+        done = subprocess.run([sys.executable, '-c', PLUGIN], stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, b''))
 
 
 if __name__ == '__main__':
