@@ -9,7 +9,6 @@ only.
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -218,13 +217,13 @@ def narrower(bench):
         at = []
 
         def script(world=world, change=change, at=at):
-            time.sleep(1)
+            time.sleep(0.7)
             at.append(time.monotonic())
             change(world)
 
-        a, b, peer, why = bench.stream(world, "--seconds", "3", script=script)
+        a, b, peer, why = bench.stream(world, "--seconds", "2", script=script)
         begun = at[0] - bench.report(a)["start"]
-        after = rate(peer, begun + 1, 3)
+        after = rate(peer, begun + 0.7, 2)
         if not why and (peer["gap"] >= GAP_MAX or after < 100):
             why = f"longest gap {peer['gap']} s, {after} completions in a second afterwards"
         if not why and not a.total("payload_shrinks"):
@@ -232,7 +231,7 @@ def narrower(bench):
         if not why and world.fragments():
             why = f"fragments: {world.fragments()}"
         say(f"9000 to 1500 ({name}): longest gap {1000 * peer.get('gap', 0):.0f} ms at {peer.get('gap_at')} s (changed "
-            f"at {begun:.2f}), completions/s before and after: {rate(peer, 0.3, begun):.0f} {after:.0f}")
+            f"at {begun:.2f}), completions/s before and after: {rate(peer, 0.2, begun):.0f} {after:.0f}")
         bench.tap.check(not why, f"the MTU shrinks in the middle: {name}", why, a, b)
         world.close()
 
@@ -240,11 +239,11 @@ def narrower(bench):
 def host_gone(bench):
     world = bench.lab()
     gone, near = bench.passive(world, 0), bench.passive(world, 1)
-    first = bench.active(world, 1, [gone, near], "--seconds", "9")
+    first = bench.active(world, 1, [gone, near], "--seconds", "7")
     time.sleep(1)
     world.links(0, "down")
     at = time.monotonic()
-    second = bench.active(world, 1, [gone, near], "--seconds", "9")
+    second = bench.active(world, 1, [gone, near], "--seconds", "7")
     for process, expected, name in ((first, UNRESPONSIVE, "a host is gone that had answered"),
                                     (second, UNREACHABLE, "a host never answered")):
         result = world.finish(process)
@@ -351,24 +350,23 @@ def ended(bench):
     """Whoever waits for a message is not told that the sender is dead; it has to end when it is told to. libinfinipath,
     which comes along with libfabric, calls exit() on SIGTERM, whatever was interrupted; so does --exit-after."""
     world = bench.lab()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        port = e2e.free_port()
-        command = ["fi_pingpong", "-p", "efa", "-e", "rdm", "-S", "64", "-I", "10000000"]
-        a = world.start(0, [*command, "-B", str(port)], 15)
-        world.listens(a, port)
-        b = world.start(1, [*command, "-P", str(port), world.control], 15)
-        time.sleep(1)
-        kill_child(a)
-        time.sleep(0.3)
-        at, waits = time.monotonic(), b.poll() is None
-        if waits:
-            kill_child(b, number)
-        result = world.finish(b)
-        took = time.monotonic() - at
-        world.finish(a)
-        say(f"fi_pingpong, peer killed: it {'waits' if waits else 'ends with an error'}; {number.name}: "
-            f"ended {took:.2f} s later with {result.rc}")
-        bench.tap.check(result.rc and took < 2, f"fi_pingpong, peer killed, then {number.name}: it ends", took, result)
+    port = e2e.free_port()
+    command = ["fi_pingpong", "-p", "efa", "-e", "rdm", "-S", "64", "-I", "10000000"]
+    a = world.start(0, [*command, "-B", str(port)], 15)
+    world.listens(a, port)
+    b = world.start(1, [*command, "-P", str(port), world.control], 15)
+    time.sleep(1)
+    kill_child(a)
+    time.sleep(0.3)
+    at, waits = time.monotonic(), b.poll() is None
+    if waits:
+        kill_child(b, signal.SIGTERM)
+    result = world.finish(b)
+    took = time.monotonic() - at
+    world.finish(a)
+    say(f"fi_pingpong, peer killed: it {'waits' if waits else 'ends with an error'}; ended {took:.2f} s after SIGTERM "
+        f"with {result.rc}")
+    bench.tap.check(result.rc and took < 2, "fi_pingpong, peer killed, then SIGTERM: it ends", took, result)
     world.close()
     for wire in ("udp", "local"):
         world = e2e.World(wire, bench.preload)
@@ -557,20 +555,23 @@ def many_ranks(bench):
            "^openib,ofi", "--mca", "osc", "pt2pt", script]
     tcp = ["--mca", "pml", "ob1", "--mca", "btl", "tcp,self", "--mca", "osc", "pt2pt"]
     cores = sorted(os.sched_getaffinity(0))[:2]
-    took = {}
+    took, whole = {}, {}
     for kind, words in (("efa", efa), ("tcp", tcp)):
         begun = time.monotonic()
         result = world.run(["taskset", "-c", ",".join(map(str, cores)), *common, *words, os.path.abspath(bench.mix),
-                            "262144", "20"], 0, 60, LD_PRELOAD=None, WEFT_WIRE=None, OMPI_ALLOW_RUN_AS_ROOT="1",
+                            str(1 << 20), "50"], 0, 60, LD_PRELOAD=None, WEFT_WIRE=None, OMPI_ALLOW_RUN_AS_ROOT="1",
                            OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1", TMPDIR=world.dir)
-        took[kind] = time.monotonic() - begun
+        whole[kind] = time.monotonic() - begun
+        took[kind] = sum(float(seconds) for seconds in re.findall(r" ok +([0-9.]+) s$", result.out, re.M))
         good = result.rc == 0 and "all good" in result.out
         if kind == "efa":
             good = good and len(result.stats) >= 4 and result.total("send_wrs") > 1000
         bench.tap.check(good, f"four ranks on two cores, {kind}", result)
-    say(f"four ranks on two cores: efa {took['efa']:.2f} s, tcp {took['tcp']:.2f} s, "
-        f"ratio {took['efa'] / took['tcp']:.2f} (start of the programs included)")
-    bench.tap.check(took["efa"] < 10 * took["tcp"], name, took)
+    # Most of a short program's time goes into libfabric's and Open MPI's start.
+    ratio = took["efa"] / max(0.01, took["tcp"])
+    say(f"four ranks on two cores: efa {took['efa']:.2f} s, tcp {took['tcp']:.2f} s, ratio {ratio:.2f}; "
+        f"with start and end {whole['efa']:.2f} s and {whole['tcp']:.2f} s")
+    bench.tap.check(ratio < 10, name, took)
     world.close()
 
 
