@@ -73,6 +73,7 @@ struct weft_link_lane {
 	struct weft_lane *lane; /* NULL: nobody there; look again at retry_at. */
 	weft_ns retry_at;
 	bool dirty; /* Frames were sent since the last flush. */
+	bool is_absent; /* Nobody had that inbox when we last looked. */
 };
 
 #define WEFT_LANES_MAX 512u /* Power of two; lanes of one card in a hash with open addressing. */

@@ -25,12 +25,16 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define RECV_BUDGET   64u
-#define QUIET_POLLS   64u /* Polls of the socket without a frame after which it is polled less ... */
-#define QUIET_SHARE   32u /* ... one time in so many, while shared memory has lanes. */
-#define LANE_RETRY    WEFT_MS(20)
+#define RECV_BUDGET 64u
+#define QUIET_POLLS 64u /* Polls of the socket without a frame after which it is polled less ... */
+#define QUIET_SHARE 32u /* ... one time in so many, while shared memory has lanes. */
+#define LANE_RETRY  WEFT_MS(20)
+/* Sixteen processes all to all take 62 MB; where there is less (containers often have 64), the last ones
+ * use UDP. Half of it halves what a stream moves each time its ends get a core. */
+#define LANE_BYTES    (256u << 10)
 #define REAP_EVERY    WEFT_MS(500)
 #define CLOSE_MAX     WEFT_MS(40)
 #define LOCAL_PAYLOAD WEFT_DEV_MSG_MAX
@@ -398,7 +402,7 @@ int weft_link_open_local(struct weft_link *link)
 		.dir = dir,
 		.name = name,
 		.frame_max = FRAME_MAX,
-		.lane_bytes = 512u << 10,
+		.lane_bytes = LANE_BYTES,
 	};
 	struct weft_srd_cfg cfg;
 	struct weft_gid address;
@@ -433,8 +437,8 @@ int weft_link_open_local(struct weft_link *link)
 	 * its peer a tick of the helper: send it at once. */
 	cfg.ack_delay = 1;
 	cfg.ack_packets = 16;
-	cfg.ack_bytes = 64u << 10;
-	cfg.cwnd_max = 256u << 10; /* Half a lane: it is never full. */
+	cfg.ack_bytes = 32u << 10;
+	cfg.cwnd_max = LANE_BYTES * 3 / 4; /* So a lane is never full. */
 	cfg.cwnd_init = cfg.cwnd_max;
 	err = engine_open(link, &cfg);
 	if (err)
@@ -494,6 +498,7 @@ static struct weft_link_lane *lane_of(struct weft_link *link, const struct weft_
 	struct weft_card *card = link->card;
 	struct weft_link_lane *l = lane_place(link, address);
 	char name[64];
+	int err;
 
 	if (!l)
 		return NULL;
@@ -501,16 +506,34 @@ static struct weft_link_lane *lane_of(struct weft_link *link, const struct weft_
 		return l->lane ? l : NULL;
 	l->retry_at = card->now + LANE_RETRY;
 	inbox_name(address, name, sizeof(name));
-	if (weft_local_connect(link->local, name, &l->lane)) {
+	err = weft_local_connect(link->local, name, &l->lane);
+	l->is_absent = err == -ENOENT;
+	if (err) {
 		l->lane = NULL;
 		return NULL;
 	}
 	return l;
 }
 
+static bool is_absent(struct weft_link *link, const struct weft_gid *address)
+{
+	const struct weft_link_lane *l = lane_place(link, address);
+
+	return l && !l->lane && l->is_absent;
+}
+
+/* The peer needs a lane to us as well: where memory is scarce, the wire that needs none is the better one. */
+static bool has_room(void)
+{
+	struct statvfs st;
+
+	return statvfs(weft_conf_get()->run_dir, &st) ||
+	       (uint64_t)st.f_bavail * st.f_bsize > 8 * LANE_BYTES;
+}
+
 bool weft_link_sees(struct weft_link *link, const struct weft_gid *address)
 {
-	return link->srd && lane_of(link, address);
+	return link->srd && has_room() && lane_of(link, address);
 }
 
 /* A lane leads nowhere any more: its reader closed it or died. Who is there under that address now, if
@@ -519,7 +542,7 @@ static void lane_lost(struct weft_link *link, struct weft_link_lane *l)
 {
 	weft_local_disconnect(link->local, l->lane);
 	l->lane = NULL;
-	l->dirty = false;
+	l->is_absent = true;
 	l->retry_at = link->card->now + LANE_RETRY;
 	weft_srd_on_unreachable(link->srd, &l->to, link->card->now);
 }
@@ -630,46 +653,52 @@ static void drain_udp(struct weft_link *link)
 		weft_udp_flush(link->udp);
 }
 
+struct dirty {
+	struct weft_link_lane
+		*lane[16]; /* Those that frames were sent into since the last flush. */
+	uint32_t len;
+};
+
+static void flush_lanes(struct weft_link *link, struct dirty *d)
+{
+	for (uint32_t i = 0; i < d->len; i++) {
+		struct weft_link_lane *l = d->lane[i];
+
+		l->dirty = false;
+		if (l->lane && weft_local_flush(l->lane))
+			wake(link->card, &l->to);
+	}
+	d->len = 0;
+}
+
 static void drain_local(struct weft_link *link)
 {
 	struct weft_srd_tx tx;
 	struct iovec iov[WEFT_WIRE_IOV_MAX];
-	struct weft_link_lane *dirty[16], *l;
-	uint32_t dirty_len = 0;
-	bool more = true;
+	struct dirty dirty = { .len = 0 };
 
-	while (more) {
-		more = weft_srd_next_packet(link->srd, link->card->now, &tx);
-		if (more) {
-			uint32_t n = payload_iov(link->card, &tx.payload, iov);
+	while (weft_srd_next_packet(link->srd, link->card->now, &tx)) {
+		uint32_t n = payload_iov(link->card, &tx.payload, iov);
+		struct weft_link_lane *l = lane_of(link, &tx.to);
 
-			l = lane_of(link, &tx.to);
-			if (!l) {
-				/* Nobody is there, and over shared memory that is certain. */
+		if (!l) {
+			/* That nobody is there is certain; that there is no room may change. */
+			if (is_absent(link, &tx.to))
 				weft_srd_on_unreachable(link->srd, &tx.to, link->card->now);
-				continue;
-			}
-			if (weft_local_send(l->lane, tx.head, tx.head_len, iov, n) == -EPIPE) {
-				for (uint32_t i = 0; i < dirty_len; i++)
-					if (dirty[i] == l)
-						dirty[i] = dirty[--dirty_len];
-				lane_lost(link, l);
-				continue;
-			}
-			if (!l->dirty) {
-				l->dirty = true;
-				dirty[dirty_len++] = l;
-			}
+			continue;
 		}
-		if (!more || dirty_len == WEFT_ARRAY_SIZE(dirty)) {
-			while (dirty_len) {
-				l = dirty[--dirty_len];
-				l->dirty = false;
-				if (weft_local_flush(l->lane))
-					wake(link->card, &l->to);
-			}
+		if (weft_local_send(l->lane, tx.head, tx.head_len, iov, n) == -EPIPE) {
+			lane_lost(link, l);
+			continue;
 		}
+		if (l->dirty)
+			continue;
+		l->dirty = true;
+		dirty.lane[dirty.len++] = l;
+		if (dirty.len == WEFT_ARRAY_SIZE(dirty.lane))
+			flush_lanes(link, &dirty);
 	}
+	flush_lanes(link, &dirty);
 }
 
 void weft_link_drain(struct weft_link *link)
