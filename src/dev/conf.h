@@ -20,8 +20,11 @@ enum weft_conf_log {
 	WEFT_CONF_LOG_DEBUG,
 };
 
+#define WEFT_CONF_TEXT_MAX 1800u /* 32 IPv6 addresses with their interfaces. */
+
 struct weft_conf {
-	char addr[512]; /* WEFT_ADDR: addresses of this host, by comma; empty: the interfaces'. */
+	char addr
+		[WEFT_CONF_TEXT_MAX]; /* WEFT_ADDR: addresses of this host, by comma; empty: the interfaces'. */
 	char instance[64]; /* WEFT_INSTANCE: instance type whose cards to show; empty: none. */
 	uint32_t
 		cards; /* WEFT_CARDS: 0: by the instance, else one for each of WEFT_ADDR, else 1. */
@@ -66,7 +69,7 @@ struct weft_conf_row {
 	const char *name; /* WEFT_ADDR */
 	const char *def; /* Default as text. */
 	const char *what; /* One line. */
-	char value[512]; /* In force; "(set)" for a secret. */
+	char value[WEFT_CONF_TEXT_MAX]; /* In force; "(set)" for a secret. */
 	char origin[300]; /* default, environment, or the file's name and line. */
 };
 

@@ -20,7 +20,7 @@ struct weft_conf_input {
 
 struct weft_conf_set {
 	struct weft_conf conf;
-	char text[WEFT_CONF_ROWS_MAX][512]; /* As typed, or the default. */
+	char text[WEFT_CONF_ROWS_MAX][WEFT_CONF_TEXT_MAX]; /* As typed, or the default. */
 	char origin[WEFT_CONF_ROWS_MAX][300];
 	char problem[WEFT_CONF_PROBLEMS_MAX][320];
 	uint32_t problems;

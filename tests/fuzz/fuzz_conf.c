@@ -87,7 +87,7 @@ static void check_same(const struct weft_conf *a, const struct weft_conf *b)
 /* Every setting in force, as a variable. */
 static void check_again(const struct weft_conf_set *set)
 {
-	static char text[WEFT_CONF_ROWS_MAX][600];
+	static char text[WEFT_CONF_ROWS_MAX][WEFT_CONF_TEXT_MAX + 32];
 	static struct weft_conf_set again;
 	char *env[WEFT_CONF_ROWS_MAX + 1] = { NULL };
 	struct weft_conf_input in = { .env = env };

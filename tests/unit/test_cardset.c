@@ -367,6 +367,32 @@ static void weft_cardset_make__ipv6(void **state)
 	assert_memory_equal(set.card[1].gid.raw, set.card[1].ip.raw, 16);
 }
 
+static bool has_any_address(const struct weft_ip *ip)
+{
+	return ip != NULL;
+}
+
+/* As many as there may be, and as long. */
+static void weft_cardset_make__many_addresses(void **state)
+{
+	size_t len = 0;
+
+	reset(state);
+	host.has_address = has_any_address;
+	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++)
+		len += (size_t)snprintf(
+			conf.addr + len, sizeof(conf.addr) - len,
+			"%sfe80:aaaa:bbbb:cccc:dddd:eeee:ffff:%04x%%lo             ", i ? "," : "",
+			0xff00 + i);
+	assert_true(len < sizeof(conf.addr));
+	assert_int_equal(make(), 0);
+	assert_int_equal(set.count, WEFT_CARDS_MAX);
+	assert_true(is_at(31, "fe80:aaaa:bbbb:cccc:dddd:eeee:ffff:ff1f%lo"));
+	strcat(conf.addr, ",fd00::1");
+	assert_int_equal(make(), -EINVAL);
+	assert_non_null(strstr(set.why, "more than 32 addresses"));
+}
+
 static void weft_cardset_make__link_local(void **state)
 {
 	reset(state);
@@ -454,6 +480,7 @@ int main(void)
 		cmocka_unit_test(weft_cardset_make__interfaces),
 		cmocka_unit_test(weft_cardset_make__addresses),
 		cmocka_unit_test(weft_cardset_make__ipv6),
+		cmocka_unit_test(weft_cardset_make__many_addresses),
 		cmocka_unit_test(weft_cardset_make__link_local),
 		cmocka_unit_test(weft_cardset_make__overrides),
 		cmocka_unit_test(weft_cardset_make__unknown_type),
