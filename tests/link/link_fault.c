@@ -389,6 +389,10 @@ static void converse(struct duo_end *e)
 	duo_done(e->scq, 2, 0);
 	wr = duo_wr(e, 3, WEFT_OP_READ, 16384, 100000, 200000);
 	duo_do(e, &wr, 0);
+	/* The other one may still need us, and one of the cases has no helper. */
+	duo_step(1);
+	while (!duo_has_step(!duo_side, 1))
+		weft_card_progress(e->card);
 	duo_sync();
 }
 
