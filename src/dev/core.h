@@ -86,6 +86,9 @@ struct weft_link {
 	size_t mem_size;
 	weft_ns deadline; /* Of the engine. */
 	struct weft_udp *udp; /* owns */
+	union weft_sockaddr from; /* Source of the latest frame, and what it stands for. */
+	struct weft_gid from_address;
+	bool from_known;
 	struct weft_local *local; /* owns */
 	struct weft_link_lane *lanes; /* owns: WEFT_LANES_MAX. */
 	uint32_t lanes_used;

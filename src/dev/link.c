@@ -549,6 +549,19 @@ static void lane_lost(struct weft_link *link, struct weft_link_lane *l)
 
 /* Work */
 
+/* Where an answer to a stranger goes (RESET): the address of the port that a frame came from. Frames of other
+ * paths have a source that is nobody's address, and get none; some of those that follow will come by path 0. */
+static const struct weft_gid *address_of(struct weft_link *link, const union weft_sockaddr *from)
+{
+	static const struct weft_gid nobody;
+
+	if (memcmp(&link->from, from, sizeof(*from))) {
+		link->from = *from;
+		link->from_known = from_sockaddr(link->card, from, &link->from_address);
+	}
+	return link->from_known ? &link->from_address : &nobody;
+}
+
 static void on_frame(void *arg, const struct weft_wire_rx *rx)
 {
 	struct weft_link *link = arg;
@@ -560,6 +573,8 @@ static void on_frame(void *arg, const struct weft_wire_rx *rx)
 
 	if (rx->len <= 1) /* Somebody woke us. */
 		return;
+	if (rx->from)
+		in.from = *address_of(link, rx->from);
 	weft_srd_on_packet(link->srd, &in, link->card->now);
 }
 

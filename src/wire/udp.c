@@ -144,6 +144,7 @@ static int open_rx(struct weft_udp *udp)
 		slot->iov.iov_len = udp->stats.gro ? size : udp->cfg.frame_max;
 		rx->hdr[i].msg_hdr.msg_iov = &slot->iov;
 		rx->hdr[i].msg_hdr.msg_iovlen = 1;
+		rx->hdr[i].msg_hdr.msg_name = &slot->from;
 		rx->hdr[i].msg_hdr.msg_control = slot->ctl.bytes;
 	}
 	return 0;

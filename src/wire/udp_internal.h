@@ -66,6 +66,7 @@ struct udp_tx {
 };
 
 struct udp_rx_slot {
+	union weft_sockaddr from;
 	struct iovec iov;
 	union {
 		struct cmsghdr align;

@@ -70,6 +70,7 @@ static uint32_t take(struct weft_udp *udp, struct mmsghdr *m, weft_wire_rx_fn *f
 		struct weft_wire_rx rx = {
 			.data = data,
 			.len = WEFT_MIN(left, seg_len),
+			.from = m->msg_hdr.msg_name,
 			.ce = meta.ce,
 		};
 
@@ -101,8 +102,10 @@ static uint32_t pull(struct weft_udp *udp, uint32_t vec)
 {
 	struct udp_rx *rx = &udp->rx;
 
-	for (uint32_t i = 0; i < vec; i++)
+	for (uint32_t i = 0; i < vec; i++) {
 		rx->hdr[i].msg_hdr.msg_controllen = sizeof(rx->slot[i].ctl.bytes);
+		rx->hdr[i].msg_hdr.msg_namelen = sizeof(rx->slot[i].from);
+	}
 	for (uint32_t tries = 0; tries < TRIES; tries++) {
 		int n = recvmmsg(udp->fd[0], rx->hdr, vec, 0, NULL);
 

@@ -14,10 +14,13 @@
 #define WEFT_WIRE_HEAD_MAX 768u
 #define WEFT_WIRE_IOV_MAX  4u
 
-/* One frame that arrived. `data` is borrowed for the call. */
+union weft_sockaddr;
+
+/* One frame that arrived. `data` and `from` are borrowed for the call. */
 struct weft_wire_rx {
 	const uint8_t *data;
 	uint32_t len;
+	const union weft_sockaddr *from; /* UDP: its source; NULL where the wire does not know. */
 	bool ce; /* The network marked it: congestion experienced. */
 };
 
