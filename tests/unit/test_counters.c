@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,6 +231,50 @@ static void weft_counters_create__fork(void **state)
 	close(go[1]);
 }
 
+/* As the device does: a lock around pages, which a fork takes, too. */
+static pthread_mutex_t outer = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic bool stop;
+
+static void lock_outer(void)
+{
+	pthread_mutex_lock(&outer);
+}
+
+static void unlock_outer(void)
+{
+	pthread_mutex_unlock(&outer);
+}
+
+static void *make_pages(void *arg)
+{
+	while (!stop) {
+		lock_outer();
+		weft_counters_destroy(weft_counters_create(dir, 1));
+		unlock_outer();
+	}
+	return arg;
+}
+
+/* The locks of both are taken in one order. */
+static void weft_counters_create__fork_of_a_thread(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	alarm(60);
+	assert_int_equal(pthread_create(&thread, NULL, make_pages, NULL), 0);
+	for (int i = 0, status; i < 200; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+	stop = true;
+	pthread_join(thread, NULL);
+	alarm(0);
+}
+
 /* Those who tidy up look at pages that are just being made: that may not cost anybody his page. */
 static void weft_counters_create__many_at_once(void **state)
 {
@@ -333,10 +378,13 @@ int main(void)
 		cmocka_unit_test(weft_counters_create__seen_until_destroyed),
 		cmocka_unit_test(weft_counters_each__stale),
 		cmocka_unit_test(weft_counters_create__fork),
+		cmocka_unit_test(weft_counters_create__fork_of_a_thread),
 		cmocka_unit_test(weft_counters_create__many_at_once),
 		cmocka_unit_test(weft_counters_each__hostile),
 		cmocka_unit_test(weft_counters_create__no_place),
 	};
 
+	weft_counters_watch_forks();
+	pthread_atfork(lock_outer, unlock_outer, unlock_outer);
 	return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
