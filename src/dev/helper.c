@@ -152,6 +152,8 @@ int weft_helper_start(void)
 		atomic_store(&helper.stop, false);
 		err = -pthread_create(&helper.thread, NULL, run, NULL);
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
+		if (err == -EAGAIN) /* No memory, or too many threads: not worth another try. */
+			err = -ENOMEM;
 		if (!err) {
 			helper.running = true;
 			pthread_setname_np(helper.thread, "weft");

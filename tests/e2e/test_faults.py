@@ -497,6 +497,8 @@ def limits(bench):
                 bad.append(result)
         for value, line in said.items():
             say(f"{value}: {line}")
+        # A lack that passes would be worth another try: these do not.
+        bad += [line for line in said.values() if "temporarily" in line]
         bench.tap.check(not bad and said and worked, f"few {name}: it works, or says why and ends", *bad[:3])
     bench.end(world, peer)
     for limit, value in (("-n", 12), ("-n", 32), ("-v", 400000)):
