@@ -144,6 +144,8 @@ int weft_ah_destroy(struct weft_ah *ah)
 	struct weft_ah **at;
 
 	weft_card_lock(card);
+	if (ah->refs == 1)
+		weft_sq_linger(card);
 	pd->refs--;
 	if (--ah->refs) {
 		weft_card_unlock(card);

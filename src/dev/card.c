@@ -127,6 +127,7 @@ static void at_exit(void)
 
 		if (!card || !card->up || !lock_at_end(card))
 			continue;
+		weft_sq_linger(card);
 		weft_report_down(card);
 		close_links(card);
 		card->up = false;
@@ -289,6 +290,17 @@ bool weft_card_work(struct weft_card *card)
 		weft_sq_retry(card);
 	for (uint32_t k = 0; k < WEFT_LINKS; k++)
 		weft_link_drain(&card->link[k]);
+	/* While somebody sleeps on the wires, peers that write to shared memory have to wake him; that we
+	 * looked there took his notice away. */
+	if (atomic_load_explicit(&card->armed, memory_order_relaxed) || card->sleepers) {
+		struct weft_link *local = &card->link[WEFT_LINK_LOCAL];
+
+		for (uint32_t i = 0; i < 4 && weft_link_sleep(local); i++) {
+			got += weft_link_recv(local);
+			weft_link_timer(local);
+			weft_link_drain(local);
+		}
+	}
 	if (card->now >= card->report_at) {
 		card->report_at = card->now + REPORT_EVERY;
 		weft_sq_expire_ud(card);
@@ -302,6 +314,7 @@ void weft_card_progress(struct weft_card *card)
 	atomic_fetch_add_explicit(&card->activity, 1, memory_order_relaxed);
 	if (weft_card_trylock(card)) {
 		weft_card_work(card);
+		weft_helper_look_after(card);
 		weft_card_unlock(card);
 	}
 }

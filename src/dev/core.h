@@ -210,9 +210,37 @@ struct weft_qp {
 /* What of a QP outlives it: see locking.h. */
 struct weft_qp_slot {
 	struct weft_qp *qp; /* NULL: none. */
-	_Atomic uint32_t gen;
-	_Atomic uint32_t sq_polled, rq_polled;
+	uint32_t gen; /* Counts the lives of this number, and resets. The card's lock. */
+	/* Completions polled in this life, below the generation: one word, so that a poll that comes late
+	 * cannot count for the next life. */
+	_Atomic uint64_t sq, rq;
 };
+
+static inline uint32_t weft_places_polled(const _Atomic uint64_t *places)
+{
+	return (uint32_t)atomic_load_explicit(places, memory_order_acquire);
+}
+
+static inline void weft_places_reset(struct weft_qp_slot *slot)
+{
+	slot->gen++;
+	atomic_store(&slot->sq, (uint64_t)slot->gen << 32);
+	atomic_store(&slot->rq, (uint64_t)slot->gen << 32);
+}
+
+/* `n` completions of generation `gen` were polled. False: that life is over. */
+static inline bool weft_places_poll(_Atomic uint64_t *places, uint32_t gen, uint32_t n)
+{
+	uint64_t old = atomic_load_explicit(places, memory_order_relaxed);
+
+	do {
+		if (old >> 32 != gen)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(
+		places, &old, (uint64_t)gen << 32 | (uint32_t)(old + n), memory_order_release,
+		memory_order_relaxed));
+	return true;
+}
 
 struct weft_cq_entry {
 	struct weft_cqe cqe;
@@ -285,7 +313,10 @@ struct weft_card {
 	struct weft_qp_slot slots[WEFT_DEV_QP_MAX];
 	uint8_t index_free[WEFT_DEV_QP_MAX]; /* Queue: oldest first. */
 	uint32_t index_head, index_len;
-	struct weft_qp *waiting; /* QPs with work requests that an engine would not take. */
+	struct weft_qp *waiting,
+		*waiting_last; /* QPs with requests that an engine would not take. */
+	uint32_t waiting_len;
+	uint32_t ud_ahead; /* UD messages that are reported as sent, and still with an engine. */
 	struct weft_cq *cq_list;
 	struct weft_channel *channel_list;
 
@@ -379,6 +410,8 @@ void weft_sq_flush(struct weft_qp *qp, bool silently);
 void weft_sq_retry(struct weft_card *card);
 /* UD messages that nobody wanted for long enough are done. */
 void weft_sq_expire_ud(struct weft_card *card);
+/* Give UD messages that count as sent a moment to leave. Gives the card's lock up meanwhile. */
+void weft_sq_linger(struct weft_card *card);
 void weft_sq_cancel_mr(struct weft_card *card, const struct weft_pd *pd, uint32_t lkey);
 void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah);
 void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_status status);
@@ -410,8 +443,20 @@ void weft_cq_drain_overflow(struct weft_cq *cq);
 int weft_helper_start(void);
 void weft_helper_stop(void); /* At exit. */
 void weft_helper_kick(void);
-/* A CQ was armed: from now on its client may sleep. */
-void weft_helper_watch(void);
+/* A CQ was armed: from now on its client may sleep. Under the card's lock, as is the next. */
+void weft_helper_watch(struct weft_card *card);
+void weft_helper_rouse(struct weft_card *card);
+
+/* When the helper's nap ends; 0: it ticks, 1: it looks whether it may nap. */
+extern _Atomic uint64_t weft_helper_nap_end;
+
+/* After each round of work that a client has done: the helper may be asleep, by a deadline that is now wrong, or
+ * while we took its notice of shared memory away. */
+static inline void weft_helper_look_after(struct weft_card *card)
+{
+	if (atomic_load(&weft_helper_nap_end))
+		weft_helper_rouse(card);
+}
 void weft_helper_forked(void);
 
 /* key.c */

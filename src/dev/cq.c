@@ -274,6 +274,7 @@ static void work(struct weft_cq *cq)
 		return;
 	weft_card_work(card);
 	weft_cq_drain_overflow(cq);
+	weft_helper_look_after(card);
 	weft_card_unlock(card);
 }
 
@@ -290,6 +291,7 @@ static int sleep_on_wires(struct weft_card *card, int fd, const struct timespec 
 	if (card->up)
 		p[1].fd = weft_udp_fd(card->link[WEFT_LINK_UDP].udp);
 	card->sleepers++;
+	weft_helper_look_after(card);
 	weft_card_unlock(card);
 	n = ppoll(p, 2, limit, NULL);
 	err = n < 0 && errno == EINTR ? -EINTR : 0;
@@ -345,12 +347,9 @@ const struct weft_cqe *weft_cq_next(struct weft_cq *cq)
 	gen = cq->ring[head & cq->mask].gen;
 	atomic_store_explicit(&cq->head, head + 1, memory_order_release);
 	slot = &cq->card->slots[WEFT_QPN_INDEX(cq->out.qpn)];
-	if (atomic_load_explicit(&slot->gen, memory_order_acquire) != gen)
+	if (!weft_places_poll(cq->out.op <= WEFT_CQE_WRITE ? &slot->sq : &slot->rq, gen,
+			      !(cq->out.flags & WEFT_CQE_F_UNSOLICITED)))
 		cq->out.flags |= WEFT_CQE_F_STALE;
-	else if (cq->out.op <= WEFT_CQE_WRITE)
-		atomic_fetch_add_explicit(&slot->sq_polled, 1, memory_order_release);
-	else if (!(cq->out.flags & WEFT_CQE_F_UNSOLICITED))
-		atomic_fetch_add_explicit(&slot->rq_polled, 1, memory_order_release);
 	return &cq->out;
 }
 
@@ -383,10 +382,8 @@ void weft_cq_arm(struct weft_cq *cq)
 	/* What was left corked has to leave, since no poll may follow; and peers that write to shared memory
 	 * must wake us from here on. */
 	weft_card_work(card);
-	if (weft_link_sleep(&card->link[WEFT_LINK_LOCAL]))
-		weft_card_work(card);
+	weft_helper_watch(card);
 	weft_card_unlock(card);
-	weft_helper_watch();
 }
 
 void weft_cq_ack(struct weft_cq *cq, uint32_t events)

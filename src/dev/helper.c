@@ -30,10 +30,10 @@ static struct {
 	pthread_t thread;
 	bool running;
 	_Atomic bool stop;
-	_Atomic bool
-		watching; /* Sleeps on the sockets of all cards with armed CQs, or is about to look. */
 	int kick_fd;
 } helper = { .lock = PTHREAD_MUTEX_INITIALIZER, .kick_fd = -1 };
+
+_Atomic uint64_t weft_helper_nap_end;
 
 struct round {
 	struct pollfd fds[WEFT_CARDS_MAX + 1];
@@ -88,7 +88,7 @@ static bool nap(struct round *r)
 {
 	weft_ns now = weft_clock(), wait = SLEEP_NS_MAX;
 	struct timespec ts;
-	uint64_t count;
+	uint64_t count, looking = 1;
 
 	if (r->deadline != WEFT_NS_NEVER)
 		wait = r->deadline > now ? WEFT_MIN(r->deadline - now, wait) : 0;
@@ -99,6 +99,8 @@ static bool nap(struct round *r)
 	ts.tv_sec = (time_t)(wait / 1000000000u);
 	ts.tv_nsec = (long)(wait % 1000000000u);
 	r->fds[r->fds_len++] = (struct pollfd){ .fd = helper.kick_fd, .events = POLLIN };
+	if (!r->client)
+		atomic_compare_exchange_strong(&weft_helper_nap_end, &looking, now + wait);
 	if (ppoll(r->fds, r->fds_len, &ts, NULL) <= 0 || !r->fds[r->fds_len - 1].revents)
 		return true;
 	return read(helper.kick_fd, &count, sizeof(count)) >= 0 || errno == EAGAIN;
@@ -112,20 +114,37 @@ static void *run(void *arg)
 	while (go && !atomic_load(&helper.stop)) {
 		struct round r = { .deadline = WEFT_NS_NEVER };
 
-		/* Before looking: who arms a CQ from here on is seen, or sees that we do not watch. */
-		atomic_store(&helper.watching, true);
+		/* Before looking: what a client does from here on is seen, or rouses us. */
+		atomic_store(&weft_helper_nap_end, 1);
 		weft_card_each(visit, &r);
 		if (r.client)
-			atomic_store(&helper.watching, false);
+			atomic_store(&weft_helper_nap_end, 0);
 		if (!r.busy)
 			go = nap(&r);
 	}
 	return NULL;
 }
 
-void weft_helper_watch(void)
+void weft_helper_watch(struct weft_card *card)
 {
-	if (!atomic_load(&helper.watching))
+	if (atomic_load(&weft_helper_nap_end))
+		weft_helper_rouse(card);
+	else
+		weft_helper_kick();
+}
+
+void weft_helper_rouse(struct weft_card *card)
+{
+	uint64_t end = atomic_load(&weft_helper_nap_end);
+	weft_ns due = WEFT_NS_NEVER;
+
+	for (uint32_t k = 0; k < WEFT_LINKS; k++)
+		if (card->link[k].srd)
+			due = WEFT_MIN(due, weft_srd_next_deadline(card->link[k].srd));
+	/* Asleep on our wires, and for no longer than it may: let it. */
+	if (end > 1 && due >= end && atomic_load(&card->armed))
+		return;
+	if (atomic_exchange(&weft_helper_nap_end, 0))
 		weft_helper_kick();
 }
 
@@ -192,4 +211,5 @@ void weft_helper_forked(void)
 		close(helper.kick_fd);
 	helper.kick_fd = -1;
 	helper.running = false;
+	atomic_store(&weft_helper_nap_end, 0);
 }

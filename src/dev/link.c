@@ -606,8 +606,9 @@ uint32_t weft_link_recv(struct weft_link *link)
 		}
 		return got;
 	}
-	if (link->quiet_polls >= QUIET_POLLS && card->link[WEFT_LINK_LOCAL].lanes_used &&
-	    ++link->quiet_polls % QUIET_SHARE)
+	/* A timer that is due wants to know first what has arrived. */
+	if (link->quiet_polls >= QUIET_POLLS && card->now < link->deadline &&
+	    card->link[WEFT_LINK_LOCAL].lanes_used && ++link->quiet_polls % QUIET_SHARE)
 		return 0;
 	got = weft_udp_recv(link->udp, RECV_BUDGET, on_frame, link);
 	link->quiet_polls = got ? 0 : link->quiet_polls + 1;

@@ -135,10 +135,8 @@ int weft_qp_create(struct weft_pd *pd, struct weft_qp_attr *attr, struct weft_qp
 	card->index_head = (card->index_head + 1) % WEFT_DEV_QP_MAX;
 	card->index_len--;
 	qp->qpn = (uint16_t)(card->slot << 8 | qp->index);
-	qp->gen = atomic_load(&card->slots[qp->index].gen);
+	qp->gen = card->slots[qp->index].gen;
 	card->slots[qp->index].qp = qp;
-	atomic_store(&card->slots[qp->index].sq_polled, 0);
-	atomic_store(&card->slots[qp->index].rq_polled, 0);
 	pd->refs++;
 	qp->send_cq->refs++;
 	qp->recv_cq->refs++;
@@ -154,13 +152,13 @@ int weft_qp_destroy(struct weft_qp *qp)
 	struct weft_card *card = qp->card;
 
 	weft_card_lock(card);
+	weft_sq_linger(card);
 	qp->state = WEFT_QPS_ERR;
 	weft_sq_flush(qp, true);
 	weft_rq_flush(qp, true);
 	/* What is owed to peers must not wait for a poll that may never come. */
 	weft_card_work(card);
 	card->slots[qp->index].qp = NULL;
-	atomic_fetch_add(&card->slots[qp->index].gen, 1);
 	card->index_free[(card->index_head + card->index_len++) % WEFT_DEV_QP_MAX] = qp->index;
 	qp->pd->refs--;
 	qp->send_cq->refs--;

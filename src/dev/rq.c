@@ -51,7 +51,7 @@ int weft_qp_post_recv(struct weft_qp *qp, const struct weft_recv_wr *wr, uint32_
 		err = -EIO;
 	else if (state == WEFT_QPS_RESET || state == WEFT_QPS_ERR)
 		err = -EINVAL;
-	else if (qp->rq.posted - atomic_load(&slot->rq_polled) + n > qp->rq.depth)
+	else if (qp->rq.posted - weft_places_polled(&slot->rq) + n > qp->rq.depth)
 		err = -ENOMEM;
 	for (uint32_t i = 0; i < n && !err; i++)
 		if (wr[i].sge_len > WEFT_MAX(qp->rq.sge_max, 0u))
@@ -221,7 +221,6 @@ void weft_rq_flush(struct weft_qp *qp, bool silently)
 
 	if (silently) {
 		weft_rq_init(qp);
-		atomic_store(&qp->card->slots[qp->index].rq_polled, 0);
 		return;
 	}
 	while (qp->rq.head != qp->rq.tail)

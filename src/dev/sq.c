@@ -19,7 +19,8 @@
 
 #define CORK_MAX 64u
 /* UD may lose messages, but not because a receiver is a moment late: it is tried again for so long. */
-#define UD_PATIENCE WEFT_MS(250)
+#define UD_PATIENCE  WEFT_MS(250)
+#define LINGER_TRIES 500u /* Of some 100 us. */
 
 static uint64_t cookie_of(const struct weft_qp *qp, const struct weft_wqe *wqe)
 {
@@ -53,7 +54,7 @@ uint32_t weft_qp_send_room(const struct weft_qp *qp)
 	const struct weft_qp_slot *slot = &qp->card->slots[qp->index];
 
 	return qp->sq.depth - (atomic_load_explicit(&qp->sq.posted, memory_order_relaxed) -
-			       atomic_load_explicit(&slot->sq_polled, memory_order_acquire));
+			       weft_places_polled(&slot->sq));
 }
 
 /* Completion */
@@ -76,10 +77,12 @@ static void report(struct weft_qp *qp, const struct weft_wqe *wqe, uint32_t stat
 
 static void finish(struct weft_qp *qp, struct weft_wqe *wqe, uint32_t status)
 {
-	if (wqe->reported)
+	if (wqe->reported) {
 		qp->sq.reported--;
-	else
+		qp->card->ud_ahead--;
+	} else {
 		report(qp, wqe, status);
+	}
 	wqe->state = WEFT_WQE_FREE;
 	wqe->next = qp->sq.free;
 	qp->sq.free = (uint16_t)(wqe - qp->sq.wqe);
@@ -190,6 +193,30 @@ static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
 	return true;
 }
 
+static void queue_qp(struct weft_qp *qp)
+{
+	struct weft_card *card = qp->card;
+
+	qp->on_waiting = true;
+	qp->next_waiting = NULL;
+	if (card->waiting)
+		card->waiting_last->next_waiting = qp;
+	else
+		card->waiting = qp;
+	card->waiting_last = qp;
+	card->waiting_len++;
+}
+
+static struct weft_qp *unqueue_first(struct weft_card *card)
+{
+	struct weft_qp *qp = card->waiting;
+
+	card->waiting = qp->next_waiting;
+	card->waiting_len--;
+	qp->on_waiting = false;
+	return qp;
+}
+
 static void wait_add(struct weft_qp *qp, struct weft_wqe *wqe)
 {
 	uint16_t i = (uint16_t)(wqe - qp->sq.wqe);
@@ -201,11 +228,8 @@ static void wait_add(struct weft_qp *qp, struct weft_wqe *wqe)
 	else
 		qp->sq.wqe[qp->sq.wait_tail].next = i;
 	qp->sq.wait_tail = i;
-	if (!qp->on_waiting) {
-		qp->on_waiting = true;
-		qp->next_waiting = qp->card->waiting;
-		qp->card->waiting = qp;
-	}
+	if (!qp->on_waiting)
+		queue_qp(qp);
 }
 
 /* A UD message is done when it is sent, and clients rely on it (perftest looks for the completion of what it
@@ -219,6 +243,7 @@ static void report_early(struct weft_qp *qp, struct weft_wqe *wqe)
 	report(qp, wqe, WEFT_SRD_OK);
 	wqe->reported = true;
 	qp->sq.reported++;
+	qp->card->ud_ahead++;
 }
 
 static void copy_payload(struct weft_qp *qp, struct weft_wqe *wqe)
@@ -311,35 +336,30 @@ int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
 			peer = wqe->peer;
 	}
 	doorbell(card, peer);
+	weft_helper_look_after(card);
 	weft_card_unlock(card);
 	atomic_fetch_add_explicit(&card->activity, 1, memory_order_relaxed);
 	return 0;
 }
 
-/* Something may have become free: those that waited longest first, each QP in turn. */
+/* Something may have become free: one request of each QP in turn, for as long as the engines take any. */
 void weft_sq_retry(struct weft_card *card)
 {
-	struct weft_qp *qp = card->waiting;
+	uint32_t refused = 0;
 
-	card->waiting = NULL;
-	while (qp) {
-		struct weft_qp *next = qp->next_waiting;
+	while (card->waiting && refused < card->waiting_len) {
+		struct weft_qp *qp = unqueue_first(card);
+		struct weft_wqe *wqe = &qp->sq.wqe[qp->sq.wait_head];
+		uint16_t after = wqe->next;
 
-		qp->on_waiting = false;
-		while (qp->sq.wait_head != WEFT_NONE16) {
-			struct weft_wqe *wqe = &qp->sq.wqe[qp->sq.wait_head];
-			uint16_t after = wqe->next;
-
-			if (!submit(qp, wqe))
-				break;
+		if (submit(qp, wqe)) {
 			qp->sq.wait_head = after;
+			refused = 0;
+		} else {
+			refused++;
 		}
-		if (qp->sq.wait_head != WEFT_NONE16 && !qp->on_waiting) {
-			qp->on_waiting = true;
-			qp->next_waiting = card->waiting;
-			card->waiting = qp;
-		}
-		qp = next;
+		if (qp->sq.wait_head != WEFT_NONE16)
+			queue_qp(qp);
 	}
 }
 
@@ -385,12 +405,11 @@ void weft_sq_flush(struct weft_qp *qp, bool silently)
 		weft_link_drain(&card->link[k]);
 	qp->sq.silent = silently;
 	finish_waiting(qp, NULL, NULL, WEFT_SRD_FLUSHED);
-	for (struct weft_qp **at = &card->waiting; *at; at = &(*at)->next_waiting) {
-		if (*at == qp) {
-			*at = qp->next_waiting;
-			qp->on_waiting = false;
-			break;
-		}
+	for (uint32_t n = qp->on_waiting ? card->waiting_len : 0; n; n--) {
+		struct weft_qp *first = unqueue_first(card);
+
+		if (first != qp)
+			queue_qp(first);
 	}
 	card->now = weft_clock();
 	for (uint32_t k = 0; k < WEFT_LINKS; k++)
@@ -399,9 +418,8 @@ void weft_sq_flush(struct weft_qp *qp, bool silently)
 	/* RESET: both rings are empty, and so are the counters. */
 	if (silently) {
 		atomic_store(&qp->sq.posted, 0);
-		atomic_store(&card->slots[qp->index].sq_polled, 0);
-		atomic_fetch_add(&card->slots[qp->index].gen, 1);
-		qp->gen = atomic_load(&card->slots[qp->index].gen);
+		weft_places_reset(&card->slots[qp->index]);
+		qp->gen = card->slots[qp->index].gen;
 	}
 	qp->sq.silent = false;
 }
@@ -417,6 +435,19 @@ static void cancel(struct weft_qp *qp, struct weft_wqe *wqe, enum weft_srd_statu
 static bool is_idle(const struct weft_qp *qp)
 {
 	return weft_qp_send_room(qp) == qp->sq.depth && !qp->sq.reported;
+}
+
+void weft_sq_linger(struct weft_card *card)
+{
+	const struct timespec nap = { .tv_nsec = 50000 };
+
+	for (uint32_t i = 0; card->ud_ahead && card->up && i < LINGER_TRIES; i++) {
+		weft_card_work(card);
+		weft_card_unlock(card);
+		if (i)
+			nanosleep(&nap, NULL);
+		weft_card_lock(card);
+	}
 }
 
 void weft_sq_expire_ud(struct weft_card *card)
