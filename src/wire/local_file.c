@@ -116,7 +116,7 @@ void *weft_shm_map_file(int fd, size_t off, size_t len, int flags)
 
 void weft_shm_temp_name(const char *name, char out[WEFT_SHM_NAME_MAX_LEN + 8])
 {
-	snprintf(out, WEFT_SHM_NAME_MAX_LEN + 8, ".%s.new", name);
+	snprintf(out, WEFT_SHM_NAME_MAX_LEN + 8, ".%.*s.new", WEFT_SHM_NAME_MAX_LEN, name);
 }
 
 /* Opens the file of that name (flags: O_CREAT or 0) and takes its lock TAKE: until it is closed nobody else
