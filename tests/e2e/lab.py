@@ -12,8 +12,8 @@ The hosts' addresses are on `lo` and belong to no way. Routes of equal cost lead
 one by the ports of a packet (fib_multipath_hash_policy=1), as a switch would. What arrives can be lost on purpose
 (nftables, UDP only, so that programs can still find each other by TCP), and a way can turn black or go down.
 
-A drop rule sees what the sender's kernel sees: with segmentation offload that is bursts and not packets. Hence it is off
-on these links, unless the test asks for it. Needs root, iproute2, ethtool and nftables.
+A drop rule sees what the sender's kernel sees: with segmentation offload that is bursts and not packets. Hence it is
+off on these links, unless the test asks for it. Needs root, iproute2, ethtool and nftables.
 """
 import json
 import os
