@@ -54,7 +54,8 @@ static int make_key(const char *path)
 
 int weft_key_get(const struct weft_card_info *info, uint8_t key_out[16])
 {
-	static const uint8_t label[16] = "weft cluster key";
+	static const uint8_t label[16] = { 'w', 'e', 'f', 't', ' ', 'c', 'l', 'u',
+					   's', 't', 'e', 'r', ' ', 'k', 'e', 'y' };
 	const struct weft_conf *conf = weft_conf_get();
 	static const uint8_t one[16] = { [15] = 1 };
 	struct weft_srd_cfg def;

@@ -646,7 +646,27 @@ static bool is_unlucky(struct weft_link *link)
 	return (uint32_t)(state >> 33) % 1000000u < ppm;
 }
 
-static void drain_udp(struct weft_link *link)
+/* The card's own interface said at first how long frames may be. The route to a peer may know better: it leads over
+ * another interface (the card's address is on the loopback one), or it became narrower. True: there is more to send. */
+static bool heed_too_long(struct weft_link *link)
+{
+	union weft_sockaddr to;
+	struct weft_gid address;
+	uint32_t frame;
+	bool any = false;
+
+	while (weft_udp_next_too_long(link->udp, &to)) {
+		if (!from_sockaddr(link->card, &to, &address) ||
+		    weft_udp_frame_max(link->udp, &to, &frame) || frame <= WEFT_SRD_DATA_HEAD)
+			continue;
+		weft_srd_on_too_long(link->srd, &address, frame - WEFT_SRD_DATA_HEAD,
+				     link->card->now);
+		any = true;
+	}
+	return any;
+}
+
+static void drain_udp_once(struct weft_link *link)
 {
 	struct weft_srd_tx tx;
 	struct iovec iov[WEFT_WIRE_IOV_MAX];
@@ -667,6 +687,13 @@ static void drain_udp(struct weft_link *link)
 	}
 	if (any)
 		weft_udp_flush(link->udp);
+}
+
+static void drain_udp(struct weft_link *link)
+{
+	do
+		drain_udp_once(link);
+	while (heed_too_long(link));
 }
 
 struct dirty {

@@ -450,6 +450,8 @@ void weft_loss_arm(struct weft_srd *srd, struct weft_active *act);
 void weft_loss_on_tail(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act);
 void weft_loss_on_spurious(struct weft_srd *srd, struct weft_active *act, uint32_t count);
 bool weft_loss_is_dead(const struct weft_srd *srd, const struct weft_active *act);
+/* The payload was lowered on word from the network (weft_srd_on_too_long). */
+void weft_loss_too_long(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act);
 weft_ns weft_loss_rto(const struct weft_srd *srd, const struct weft_active *act);
 
 /* path.c */

@@ -129,6 +129,16 @@ static uint16_t next_smaller(uint16_t payload)
 	return WEFT_SRD_PAYLOAD_MIN;
 }
 
+static void void_long(struct weft_srd *srd, const struct weft_ctx *ctx, struct weft_active *act)
+{
+	for (uint64_t psn = act->tx.una; psn < act->tx.next; psn++) {
+		struct weft_entry *e = weft_txw_entry(srd, act, psn);
+
+		if (e && e->state != WEFT_ENTRY_FREE && e->len > ctx->payload)
+			e->voided = true;
+	}
+}
+
 static void maybe_shrink(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
 {
 	/* Twice, because after an outage the first answer may come just before data is tried again. */
@@ -136,12 +146,23 @@ static void maybe_shrink(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 		return;
 	ctx->payload = next_smaller(ctx->payload);
 	srd->stats.payload_shrinks++;
-	for (uint64_t psn = act->tx.una; psn < act->tx.next; psn++) {
-		struct weft_entry *e = weft_txw_entry(srd, act, psn);
+	void_long(srd, ctx, act);
+}
 
-		if (e && e->state != WEFT_ENTRY_FREE && e->len > ctx->payload)
-			e->voided = true;
+/* The way takes no such packets, so those in flight are lost, and no path is to blame. */
+void weft_loss_too_long(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
+{
+	void_long(srd, ctx, act);
+	for (uint16_t slot = act->tx.fly.head; slot != WEFT_SLOT_NIL;) {
+		const struct weft_entry *e = weft_txw_slot(srd, act, slot);
+		uint16_t next = e->next;
+
+		if (e->len > ctx->payload)
+			weft_txw_mark_lost(srd, act, slot);
+		slot = next;
 	}
+	if (act->tx.lost_pkts)
+		weft_ctx_ready(srd, ctx);
 }
 
 /* The first timeout in a row may be a queue that grew faster than we learnt of it. It sends only the

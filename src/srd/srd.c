@@ -602,6 +602,24 @@ void weft_srd_cancel(struct weft_srd *srd, uint64_t cookie, enum weft_srd_status
 	}
 }
 
+void weft_srd_on_too_long(struct weft_srd *srd, const struct weft_gid *gid, uint32_t payload_max,
+			  weft_ns now)
+{
+	uint32_t i = weft_ctx_find(srd, gid);
+	struct weft_ctx *ctx;
+
+	advance(srd, now);
+	payload_max = WEFT_MAX(payload_max, WEFT_SRD_PAYLOAD_MIN);
+	if (i == WEFT_NIL || srd->ctxs[i].payload <= payload_max)
+		return;
+	ctx = &srd->ctxs[i];
+	ctx->payload = (uint16_t)payload_max;
+	srd->stats.payload_shrinks++;
+	if (ctx->active != WEFT_NIL)
+		weft_loss_too_long(srd, ctx, &srd->actives[ctx->active]);
+	weft_ctx_arm(srd, ctx);
+}
+
 void weft_srd_on_unreachable(struct weft_srd *srd, const struct weft_gid *gid, weft_ns now)
 {
 	uint32_t i = weft_ctx_find(srd, gid);

@@ -287,6 +287,12 @@ void weft_srd_cancel(struct weft_srd *srd, uint64_t cookie, enum weft_srd_status
  * next post calls again. */
 void weft_srd_on_unreachable(struct weft_srd *srd, const struct weft_gid *gid, weft_ns now);
 
+/* Our own host says that nothing longer goes out on the way to that peer: from here on packets have at most this much
+ * payload (but never less than WEFT_SRD_PAYLOAD_MIN), and those in flight that have more are lost. A hint like the
+ * above; nothing happens where packets are that short already. Forgotten when the context becomes idle. */
+void weft_srd_on_too_long(struct weft_srd *srd, const struct weft_gid *gid, uint32_t payload_max,
+			  weft_ns now);
+
 /* Begin an orderly close: work requests are flushed, peers are told. Drain packets until is_closed. */
 void weft_srd_close(struct weft_srd *srd, weft_ns now);
 bool weft_srd_is_closed(const struct weft_srd *srd);

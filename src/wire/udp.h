@@ -60,6 +60,10 @@ uint32_t weft_udp_recv(struct weft_udp *udp, uint32_t budget, weft_wire_rx_fn *f
  * proof: whoever can forge packets can forge this. */
 bool weft_udp_next_unreachable(struct weft_udp *udp, union weft_sockaddr *to_out);
 
+/* A destination to which a frame was refused because it was too long for the route (ask frame_max), one per call;
+ * false when there is none. If there are many, some are not told until they refuse another frame. */
+bool weft_udp_next_too_long(struct weft_udp *udp, union weft_sockaddr *to_out);
+
 struct weft_udp_stats {
 	uint64_t tx_calls, tx_frames, tx_bytes, tx_lost; /* tx_lost: refused by the kernel. */
 	uint64_t tx_too_long; /* Of these, longer than the route takes: ask frame_max again. */

@@ -31,6 +31,8 @@
 #define UDP_TX_FRAMES \
 	64u /* Of one batch; also the segments of one send that every kernel with GSO takes. */
 
+#define UDP_TOO_LONG_MAX 8u /* Destinations remembered that refused a length. */
+
 #define UDP_RX_VEC_MIN   2u
 #define UDP_RX_VEC_GRO   8u /* Longest receive vector with GRO (64 KiB each) ... */
 #define UDP_RX_VEC_PLAIN 32u /* ... and without (frame_max each). */
@@ -62,6 +64,8 @@ struct udp_tx {
 	uint32_t head_used;
 	uint32_t frames, msgs;
 	weft_ns wait_until; /* Of this flush; 0: it has not waited yet. */
+	union weft_sockaddr too_long[UDP_TOO_LONG_MAX];
+	uint32_t too_long_len;
 	bool stalled; /* The last wait was in vain, and nothing was sent since. */
 };
 

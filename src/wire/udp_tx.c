@@ -119,11 +119,41 @@ static void count_sent(struct weft_udp *udp, uint32_t frames, uint32_t bytes)
 	udp->stats.tx_bytes += bytes;
 }
 
-static void count_lost(struct weft_udp *udp, uint32_t frames, int err)
+static bool is_same_addr(const union weft_sockaddr *a, const union weft_sockaddr *b)
+{
+	if (a->sa.sa_family == AF_INET)
+		return a->in4.sin_port == b->in4.sin_port &&
+		       a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
+	return a->in6.sin6_port == b->in6.sin6_port &&
+	       a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
+	       memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
+}
+
+static void remember_too_long(struct udp_tx *tx, const union weft_sockaddr *to)
+{
+	for (uint32_t i = 0; i < tx->too_long_len; i++)
+		if (is_same_addr(&tx->too_long[i], to))
+			return;
+	if (tx->too_long_len < UDP_TOO_LONG_MAX)
+		tx->too_long[tx->too_long_len++] = *to;
+}
+
+static void count_lost(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t frames,
+		       int err)
 {
 	udp->stats.tx_lost += frames;
-	if (err == EMSGSIZE)
-		udp->stats.tx_too_long += frames;
+	if (err != EMSGSIZE)
+		return;
+	udp->stats.tx_too_long += frames;
+	remember_too_long(&udp->tx, to);
+}
+
+bool weft_udp_next_too_long(struct weft_udp *udp, union weft_sockaddr *to_out)
+{
+	if (!udp->tx.too_long_len)
+		return false;
+	*to_out = udp->tx.too_long[--udp->tx.too_long_len];
+	return true;
 }
 
 /* The frames of a message that failed with `why` as a whole. */
@@ -152,7 +182,7 @@ static void send_plain(struct weft_udp *udp, const struct udp_tx_msg *msg, int w
 			count_sent(udp, 1, tx->len[msg->first + done++]);
 		if (done < msg->frames) {
 			n = is_full(err) ? msg->frames - done : 1;
-			count_lost(udp, n, err);
+			count_lost(udp, &msg->to, n, err);
 			done += n;
 		}
 	}
@@ -175,13 +205,13 @@ static void send_run(struct weft_udp *udp, uint32_t at, uint32_t end)
 			break;
 		if (is_full(err)) {
 			for (; at < end; at++)
-				count_lost(udp, msg[at].frames, err);
+				count_lost(udp, &msg[at].to, msg[at].frames, err);
 			break;
 		}
 		if (msg[at].frames > 1 && (!is_old(err) || err == EMSGSIZE))
 			send_plain(udp, &msg[at], err);
 		else
-			count_lost(udp, msg[at].frames, err);
+			count_lost(udp, &msg[at].to, msg[at].frames, err);
 		at++;
 	}
 }
@@ -198,16 +228,6 @@ void weft_udp_flush(struct weft_udp *udp)
 		send_run(udp, at, end);
 	}
 	tx->msgs = tx->frames = tx->head_used = 0;
-}
-
-static bool is_same_addr(const union weft_sockaddr *a, const union weft_sockaddr *b)
-{
-	if (a->sa.sa_family == AF_INET)
-		return a->in4.sin_port == b->in4.sin_port &&
-		       a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
-	return a->in6.sin6_port == b->in6.sin6_port &&
-	       a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
-	       memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, sizeof(a->in6.sin6_addr)) == 0;
 }
 
 /* May a frame of this length become the next segment of the message? Their number needs no check: a batch
@@ -274,7 +294,7 @@ void weft_udp_send(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t
 	for (uint32_t i = 0; i < iov_len; i++)
 		len += iov[i].iov_len;
 	if (len > udp->cfg.frame_max || to->sa.sa_family != udp->cfg.addr.sa.sa_family) {
-		count_lost(udp, 1, len > udp->cfg.frame_max ? EMSGSIZE : EAFNOSUPPORT);
+		count_lost(udp, to, 1, len > udp->cfg.frame_max ? EMSGSIZE : EAFNOSUPPORT);
 		return;
 	}
 	if (udp->fd[p] < 0)

@@ -820,6 +820,13 @@ void pair_unreachable(struct pair *p, unsigned int id, unsigned int peer)
 	weft_srd_on_unreachable(p->end[id].srd, &gid, p->now);
 }
 
+void pair_too_long(struct pair *p, unsigned int id, unsigned int peer, uint32_t payload_max)
+{
+	struct weft_gid gid = gid_of(peer);
+
+	weft_srd_on_too_long(p->end[id].srd, &gid, payload_max, p->now);
+}
+
 /* Looks */
 
 struct weft_ctx *pair_ctx(struct pair *p, unsigned int id, unsigned int peer)

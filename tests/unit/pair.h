@@ -160,6 +160,7 @@ uint64_t pair_post_wr(struct pair *p, unsigned int id, struct weft_srd_wr wr);
 /* Their owner gives a work request up, or hears from the network that nobody is there. */
 void pair_cancel(struct pair *p, unsigned int id, uint64_t cookie, enum weft_srd_status status);
 void pair_unreachable(struct pair *p, unsigned int id, unsigned int peer);
+void pair_too_long(struct pair *p, unsigned int id, unsigned int peer, uint32_t payload_max);
 
 /* Let time pass, to a point or until every work request is done (fails the test after a minute). */
 void pair_run_to(struct pair *p, weft_ns until);

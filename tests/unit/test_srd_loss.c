@@ -396,6 +396,62 @@ static void weft_loss__way_is_narrow(void **state)
 	pair_close_idle(p);
 }
 
+/* The same, and the sender's own host says so while it sends: nobody waits for a timeout. */
+static enum pair_fate refuse_long(struct pair *p, struct pair_pkt *pkt)
+{
+	const unsigned int *from = p->hook_arg;
+
+	if (pkt->len <= 1000 || !(*from & PAIR_BIT(pkt->from)))
+		return PAIR_PASS;
+	pair_too_long(p, pkt->from, pkt->to, 1000 - WEFT_SRD_DATA_HEAD);
+	return PAIR_DROP;
+}
+
+static void check_told(weft_ns since, unsigned int from)
+{
+	struct pair *p = pair_open_warm(tune_wide_frames);
+
+	for (int i = 0; i < 8; i++) {
+		pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5), 8000);
+		pair_post(p, PAIR_B, WEFT_SRD_WRITE, 60000);
+	}
+	pair_run(p, since);
+	p->hook = refuse_long;
+	p->hook_arg = &from;
+	for (int i = 0; i < 8; i++) {
+		pair_post(p, PAIR_A, (enum weft_srd_op)(i % 5), 8928);
+		pair_post(p, PAIR_B, WEFT_SRD_WRITE, 60000);
+	}
+	since = p->now;
+	pair_settle_ok(p);
+	assert_in_range(p->now - since, 1, WEFT_MS(2));
+	for (unsigned int id = 0; id < 2; id++) {
+		bool told = from & PAIR_BIT(id);
+
+		assert_int_equal(pair_info(p, id, !id).payload,
+				 told ? 1000 - WEFT_SRD_DATA_HEAD : 8928);
+		assert_int_equal(pair_stats(p, id)->payload_shrinks, told);
+		assert_int_equal(pair_stats(p, id)->retrans_timeout_events, 0);
+	}
+	/* Never below what every way takes, and never up. */
+	pair_too_long(p, PAIR_A, PAIR_B, 0);
+	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).payload, WEFT_SRD_PAYLOAD_MIN);
+	pair_too_long(p, PAIR_A, PAIR_B, 4000);
+	assert_int_equal(pair_info(p, PAIR_A, PAIR_B).payload, WEFT_SRD_PAYLOAD_MIN);
+	p->hook = NULL;
+	pair_close_idle(p);
+}
+
+static void weft_loss__told_that_way_is_narrow(void **state)
+{
+	(void)state;
+	for (weft_ns since = 0; since < WEFT_US(60); since += 1000) {
+		check_told(since, PAIR_BIT(PAIR_A) | PAIR_BIT(PAIR_B));
+		check_told(since, PAIR_BIT(PAIR_A));
+		check_told(since, PAIR_BIT(PAIR_B));
+	}
+}
+
 /* Total silence says nothing about sizes. */
 static void weft_loss__silence_does_not_shrink(void **state)
 {
@@ -548,6 +604,7 @@ int main(void)
 		cmocka_unit_test(weft_loss__never_the_same_path_again),
 		cmocka_unit_test(weft_loss__way_becomes_narrow),
 		cmocka_unit_test(weft_loss__way_is_narrow),
+		cmocka_unit_test(weft_loss__told_that_way_is_narrow),
 		cmocka_unit_test(weft_loss__silence_does_not_shrink),
 		cmocka_unit_test(weft_loss__half_of_everything),
 		cmocka_unit_test(weft_loss__one_way_silence_does_not_shrink),

@@ -465,7 +465,7 @@ static void weft_udp_send__longest_batches(void **state)
 static void weft_udp_send__too_long(void **state)
 {
 	struct weft_udp *a = open_at("127.0.0.2"), *b = open_at("127.0.0.3");
-	union weft_sockaddr to = own_addr(weft_udp_fd(b));
+	union weft_sockaddr to = own_addr(weft_udp_fd(b)), who;
 
 	(void)state;
 	send_frame(a, &to, 0, 0, FRAME_MAX);
@@ -474,6 +474,9 @@ static void weft_udp_send__too_long(void **state)
 	weft_udp_flush(a);
 	assert_int_equal(1, stats_of(a).tx_lost);
 	assert_int_equal(1, stats_of(a).tx_too_long);
+	assert_true(weft_udp_next_too_long(a, &who));
+	assert_memory_equal(&who, &to, sizeof(to.in4));
+	assert_false(weft_udp_next_too_long(a, &who));
 	recv_frames(b, 2);
 	check_frame(0, 0, FRAME_MAX);
 	check_frame(1, 2, FRAME_MAX);
