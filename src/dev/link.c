@@ -555,7 +555,7 @@ static const struct weft_gid *address_of(struct weft_link *link, const union wef
 {
 	static const struct weft_gid nobody;
 
-	if (memcmp(&link->from, from, sizeof(*from))) {
+	if (!weft_udp_is_same(&link->from, from)) {
 		link->from = *from;
 		link->from_known = from_sockaddr(link->card, from, &link->from_address);
 	}

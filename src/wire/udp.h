@@ -19,6 +19,9 @@ union weft_sockaddr {
 	struct sockaddr_in6 in6;
 };
 
+/* The same host and port. */
+bool weft_udp_is_same(const union weft_sockaddr *a, const union weft_sockaddr *b);
+
 struct weft_udp;
 
 struct weft_udp_cfg {

@@ -119,8 +119,10 @@ static void count_sent(struct weft_udp *udp, uint32_t frames, uint32_t bytes)
 	udp->stats.tx_bytes += bytes;
 }
 
-static bool is_same_addr(const union weft_sockaddr *a, const union weft_sockaddr *b)
+bool weft_udp_is_same(const union weft_sockaddr *a, const union weft_sockaddr *b)
 {
+	if (a->sa.sa_family != b->sa.sa_family)
+		return false;
 	if (a->sa.sa_family == AF_INET)
 		return a->in4.sin_port == b->in4.sin_port &&
 		       a->in4.sin_addr.s_addr == b->in4.sin_addr.s_addr;
@@ -132,7 +134,7 @@ static bool is_same_addr(const union weft_sockaddr *a, const union weft_sockaddr
 static void remember_too_long(struct udp_tx *tx, const union weft_sockaddr *to)
 {
 	for (uint32_t i = 0; i < tx->too_long_len; i++)
-		if (is_same_addr(&tx->too_long[i], to))
+		if (weft_udp_is_same(&tx->too_long[i], to))
 			return;
 	if (tx->too_long_len < UDP_TOO_LONG_MAX)
 		tx->too_long[tx->too_long_len++] = *to;
@@ -238,7 +240,7 @@ static bool can_join(const struct weft_udp *udp, const struct udp_tx_msg *msg,
 	uint32_t max = to->sa.sa_family == AF_INET ? UDP_PAYLOAD_MAX_V4 : UDP_PAYLOAD_MAX_V6;
 
 	return udp->stats.gso && !msg->ended && len > 0 && len <= msg->seg_len &&
-	       msg->bytes + len <= max && msg->path == path && is_same_addr(&msg->to, to);
+	       msg->bytes + len <= max && msg->path == path && weft_udp_is_same(&msg->to, to);
 }
 
 static void join(struct weft_udp *udp, uint32_t len, uint32_t pieces)
