@@ -445,6 +445,8 @@ void duo_meet_(const char *at, struct duo_end *e, uint32_t peer)
 	duo_sync_(at);
 	addr = duo_look(peer, 0);
 	duo_target(e, &addr);
+	/* Nobody sends before all know each other: receives name their sender by its handle. */
+	duo_sync_(at);
 }
 
 struct weft_wr duo_wr(const struct duo_end *e, uint64_t id, enum weft_op op, size_t off,
