@@ -25,4 +25,14 @@ struct weft_gid {
 #define WEFT_MIN(a, b)     ((a) < (b) ? (a) : (b))
 #define WEFT_MAX(a, b)     ((a) > (b) ? (a) : (b))
 
+/* The smallest power of two that is not below n; n up to 2^31. */
+static inline uint32_t weft_pow2_at_least(uint32_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n)
+		p *= 2;
+	return p;
+}
+
 #endif

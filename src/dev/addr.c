@@ -163,3 +163,10 @@ char *weft_ip_text(const struct weft_ip *ip, char *buf, size_t len)
 		snprintf(buf + n, len - n, "%%%s", name);
 	return buf;
 }
+
+bool weft_ip_is_loopback(const struct weft_ip *ip)
+{
+	static const uint8_t one[16] = { [15] = 1 };
+
+	return ip->v6 ? !memcmp(ip->raw, one, 16) : ip->raw[0] == 127;
+}

@@ -13,7 +13,7 @@ static struct weft_ah *find(const struct weft_pd *pd, const struct weft_gid *gid
 
 	if (!pd->ah_hash_size)
 		return NULL;
-	ah = pd->ah_hash[(weft_gid_hash(gid) & (pd->ah_hash_size - 1))];
+	ah = pd->ah_hash[weft_gid_hash(gid) & (pd->ah_hash_size - 1)];
 	while (ah && memcmp(&ah->host->gid, gid, sizeof(*gid)))
 		ah = ah->hash_next;
 	return ah;
@@ -28,7 +28,7 @@ static int grow(struct weft_pd *pd)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < pd->ah_hash_size; i++) {
 		for (struct weft_ah *ah = pd->ah_hash[i], *next; ah; ah = next) {
-			uint32_t at = (weft_gid_hash(&ah->host->gid) & (size - 1));
+			uint32_t at = weft_gid_hash(&ah->host->gid) & (size - 1);
 
 			next = ah->hash_next;
 			ah->hash_next = table[at];
@@ -105,7 +105,7 @@ static int create(struct weft_pd *pd, const struct weft_gid *gid, struct weft_ah
 	}
 	ah->pd = pd;
 	ah->refs = 1;
-	at = (weft_gid_hash(gid) & (pd->ah_hash_size - 1));
+	at = weft_gid_hash(gid) & (pd->ah_hash_size - 1);
 	ah->hash_next = pd->ah_hash[at];
 	pd->ah_hash[at] = ah;
 	pd->ahs++;
@@ -152,7 +152,7 @@ int weft_ah_destroy(struct weft_ah *ah)
 		return 0;
 	}
 	weft_sq_cancel_ah(card, ah);
-	at = &pd->ah_hash[(weft_gid_hash(&ah->host->gid) & (pd->ah_hash_size - 1))];
+	at = &pd->ah_hash[weft_gid_hash(&ah->host->gid) & (pd->ah_hash_size - 1)];
 	while (*at != ah)
 		at = &(*at)->hash_next;
 	*at = ah->hash_next;

@@ -66,5 +66,6 @@ bool weft_ip_parse(const char *text, struct weft_ip *ip_out);
 char *weft_ip_text(const struct weft_ip *ip, char *buf, size_t len);
 /* Can a host have it: not 0.0.0.0, not multicast, not broadcast? */
 bool weft_ip_is_host(const struct weft_ip *ip);
+bool weft_ip_is_loopback(const struct weft_ip *ip);
 
 #endif

@@ -320,8 +320,6 @@ struct weft_card {
 	struct weft_cq *cq_list;
 	struct weft_channel *channel_list;
 
-	uint64_t drops_ud; /* UD messages that their receiver did not take. */
-	uint64_t cq_overflows;
 	uint64_t losses; /* WEFT_LOSS */
 };
 
@@ -373,7 +371,6 @@ void weft_link_gid(const struct weft_card *card, const struct weft_gid *address,
 bool weft_link_sees(struct weft_link *link, const struct weft_gid *address);
 /* Before sleeping: true when something has come already. */
 bool weft_link_sleep(struct weft_link *link);
-void weft_link_awake(struct weft_link *link);
 
 /* peer.c */
 struct weft_host *weft_host_get(struct weft_card *card, const struct weft_gid *gid);
@@ -393,6 +390,9 @@ void *weft_region_remote(struct weft_card *card, const struct weft_pd *pd, uint3
 /* Scatter or find pieces of [off, off + len) over a list of SGEs. The list was checked before. */
 uint32_t weft_sges_slice(struct weft_card *card, const struct weft_sge *sge, uint32_t n,
 			 uint32_t off, uint32_t len, struct iovec *iov_out);
+/* Copy into it; less than len when a region has gone meanwhile. */
+uint32_t weft_sges_put(struct weft_card *card, const struct weft_sge *sge, uint32_t n, uint32_t off,
+		       const void *data, uint32_t len);
 void weft_regions_fini(struct weft_card *card);
 
 /* ah.c */
@@ -417,7 +417,6 @@ void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah);
 void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_status status);
 struct weft_wqe *weft_sq_by_cookie(struct weft_card *card, uint64_t cookie,
 				   struct weft_qp **qp_out);
-void weft_sq_doorbell(struct weft_card *card);
 
 /* rq.c */
 void weft_rq_init(struct weft_qp *qp);
@@ -437,7 +436,6 @@ struct weft_qp *weft_qp_by_number(struct weft_card *card, uint16_t qpn);
 /* cq.c */
 void weft_cq_push(struct weft_cq *cq, const struct weft_qp *qp, const struct weft_cqe *cqe);
 bool weft_cq_is_full(const struct weft_cq *cq);
-void weft_cq_drain_overflow(struct weft_cq *cq);
 
 /* helper.c */
 int weft_helper_start(void);

@@ -44,18 +44,16 @@ int weft_cq_create(struct weft_card *card, uint32_t *depth, struct weft_channel 
 		   void *user, struct weft_cq **cq_out)
 {
 	struct weft_cq *cq;
-	uint32_t size = 1;
+	uint32_t size;
 	int err = 0;
 
 	if (card->dead)
 		return -EIO;
 	if (!*depth || *depth > WEFT_DEV_CQE_MAX)
 		return -EINVAL;
-	while (size < *depth)
-		size *= 2;
-	*depth = size;
+	*depth = weft_pow2_at_least(*depth);
 	/* Queues are made deeper than asked for, and clients ask for CQs that just hold what they asked for. */
-	size = WEFT_MAX(size, RING_MIN);
+	size = WEFT_MAX(*depth, RING_MIN);
 	cq = aligned_alloc(64, (sizeof(*cq) + 63) / 64 * 64);
 	if (!cq)
 		return -ENOMEM;
@@ -90,10 +88,13 @@ int weft_cq_create(struct weft_card *card, uint32_t *depth, struct weft_channel 
 	return 0;
 }
 
-static void disarm(struct weft_cq *cq)
+/* True: it was armed. */
+static bool disarm(struct weft_cq *cq)
 {
-	if (atomic_exchange(&cq->armed, false))
-		atomic_fetch_sub(&cq->card->armed, 1);
+	if (!atomic_exchange(&cq->armed, false))
+		return false;
+	atomic_fetch_sub(&cq->card->armed, 1);
+	return true;
 }
 
 /* Off the channel's list; then wait until what was fetched has been acknowledged. */
@@ -185,10 +186,8 @@ static void deliver_event(struct weft_cq *cq)
 
 static void event_if_armed(struct weft_cq *cq)
 {
-	if (!atomic_exchange(&cq->armed, false))
-		return;
-	atomic_fetch_sub(&cq->card->armed, 1);
-	deliver_event(cq);
+	if (disarm(cq))
+		deliver_event(cq);
 }
 
 static bool ring_is_full(const struct weft_cq *cq)
@@ -227,10 +226,9 @@ static void overflow_put(struct weft_cq *cq, const struct weft_cq_entry *entry)
 		cq->overflow_at = 0;
 	}
 	cq->overflow[cq->overflow_at + cq->overflow_len++] = *entry;
-	cq->card->cq_overflows++;
 }
 
-void weft_cq_drain_overflow(struct weft_cq *cq)
+static void drain_overflow(struct weft_cq *cq)
 {
 	while (cq->overflow_len && !ring_is_full(cq)) {
 		ring_put(cq, &cq->overflow[cq->overflow_at++]);
@@ -273,7 +271,7 @@ static void work(struct weft_cq *cq)
 	else if (!weft_card_trylock(card))
 		return;
 	weft_card_work(card);
-	weft_cq_drain_overflow(cq);
+	drain_overflow(cq);
 	weft_helper_look_after(card);
 	weft_card_unlock(card);
 }
@@ -376,7 +374,7 @@ void weft_cq_arm(struct weft_cq *cq)
 	}
 	weft_card_lock(card);
 	/* What had no room in the ring waits as well. */
-	weft_cq_drain_overflow(cq);
+	drain_overflow(cq);
 	if (!is_empty(cq))
 		event_if_armed(cq);
 	/* What was left corked has to leave, since no poll may follow; and peers that write to shared memory

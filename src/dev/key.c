@@ -57,7 +57,6 @@ int weft_key_get(const struct weft_card_info *info, uint8_t key_out[16])
 	static const uint8_t label[16] = { 'w', 'e', 'f', 't', ' ', 'c', 'l', 'u',
 					   's', 't', 'e', 'r', ' ', 'k', 'e', 'y' };
 	const struct weft_conf *conf = weft_conf_get();
-	static const uint8_t one[16] = { [15] = 1 };
 	struct weft_srd_cfg def;
 	const char *dir, *why;
 	char path[400];
@@ -74,7 +73,7 @@ int weft_key_get(const struct weft_card_info *info, uint8_t key_out[16])
 		memcpy(key_out + 8, &b, 8);
 		return 0;
 	}
-	if (info->ip.v6 ? memcmp(info->ip.raw, one, 16) : info->ip.raw[0] != 127) {
+	if (!weft_ip_is_loopback(&info->ip)) {
 		weft_srd_cfg_default(&def);
 		memcpy(key_out, def.key, 16);
 		return 0;

@@ -184,16 +184,10 @@ static enum weft_srd_status read_place(void *owner, uint64_t cookie, uint32_t of
 	struct weft_link *link = owner;
 	struct weft_qp *qp;
 	struct weft_wqe *wqe = weft_sq_by_cookie(link->card, cookie, &qp);
-	struct iovec iov[WEFT_DEV_SQ_SGE];
-	uint32_t n;
 
 	if (!wqe)
 		return WEFT_SRD_INVALID_LKEY;
-	n = weft_sges_slice(link->card, wqe->wr.sge, wqe->wr.sge_len, off, len, iov);
-	for (uint32_t i = 0; i < n; i++) {
-		memcpy(iov[i].iov_base, data, iov[i].iov_len);
-		data = (const uint8_t *)data + iov[i].iov_len;
-	}
+	weft_sges_put(link->card, wqe->wr.sge, wqe->wr.sge_len, off, data, len);
 	return WEFT_SRD_OK;
 }
 
@@ -218,13 +212,10 @@ static uint32_t payload_iov(struct weft_card *card, const struct weft_srd_payloa
 		wqe = weft_sq_by_cookie(card, payload->cookie, &qp);
 		if (!wqe)
 			return 0;
-		if (wqe->copied) {
-			iov[0].iov_base = weft_sq_copy(qp, wqe) + payload->off;
-			iov[0].iov_len = payload->len;
-			return 1;
-		}
-		if (wqe->wr.is_inline) {
-			iov[0].iov_base = wqe->wr.inline_data + payload->off;
+		if (wqe->copied || wqe->wr.is_inline) {
+			iov[0].iov_base =
+				(wqe->copied ? weft_sq_copy(qp, wqe) : wqe->wr.inline_data) +
+				payload->off;
 			iov[0].iov_len = payload->len;
 			return 1;
 		}
@@ -323,13 +314,6 @@ static int engine_cfg(const struct weft_link *link, struct weft_srd_cfg *cfg)
 	return weft_key_get(link->card->info, cfg->key);
 }
 
-static bool is_loopback(const struct weft_ip *ip)
-{
-	static const uint8_t one[16] = { [15] = 1 };
-
-	return ip->v6 ? !memcmp(ip->raw, one, 16) : ip->raw[0] == 127;
-}
-
 int weft_link_open_udp(struct weft_link *link)
 {
 	struct weft_card *card = link->card;
@@ -347,7 +331,7 @@ int weft_link_open_udp(struct weft_link *link)
 	uint32_t frame, first = (uint32_t)getpid() % 255, i;
 	int err = -EADDRINUSE;
 
-	udp.paths = conf->paths ? conf->paths : is_loopback(&card->info->ip) ? 1 : 64;
+	udp.paths = conf->paths ? conf->paths : weft_ip_is_loopback(&card->info->ip) ? 1 : 64;
 	/* Slot 0 stays free, so that no QPN is 0 or 1: those have a meaning of old. */
 	for (i = 0; i < 255 && err == -EADDRINUSE; i++) {
 		card->slot = (uint8_t)(1 + (first + i) % 255);
@@ -759,12 +743,6 @@ void weft_link_drain(struct weft_link *link)
 bool weft_link_sleep(struct weft_link *link)
 {
 	return link->local && weft_local_sleep(link->local);
-}
-
-void weft_link_awake(struct weft_link *link)
-{
-	if (link->local)
-		weft_local_awake(link->local);
 }
 
 /* Close */

@@ -258,6 +258,19 @@ uint32_t weft_sges_slice(struct weft_card *card, const struct weft_sge *sge, uin
 	return out;
 }
 
+uint32_t weft_sges_put(struct weft_card *card, const struct weft_sge *sge, uint32_t n, uint32_t off,
+		       const void *data, uint32_t len)
+{
+	struct iovec iov[WEFT_MAX(WEFT_DEV_SQ_SGE, WEFT_DEV_RQ_SGE)];
+	uint32_t pieces = weft_sges_slice(card, sge, n, off, len, iov), done = 0;
+
+	for (uint32_t i = 0; i < pieces; i++) {
+		memcpy(iov[i].iov_base, (const uint8_t *)data + done, iov[i].iov_len);
+		done += (uint32_t)iov[i].iov_len;
+	}
+	return done;
+}
+
 void weft_regions_fini(struct weft_card *card)
 {
 	if (!card->regions)

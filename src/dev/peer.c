@@ -17,7 +17,7 @@ static int grow(struct weft_card *card)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < card->hosts_size; i++) {
 		for (struct weft_host *h = card->hosts[i], *next; h; h = next) {
-			uint32_t at = (weft_gid_hash(&h->gid) & (size - 1));
+			uint32_t at = weft_gid_hash(&h->gid) & (size - 1);
 
 			next = h->hash_next;
 			h->hash_next = hosts[at];
@@ -36,7 +36,7 @@ struct weft_host *weft_host_get(struct weft_card *card, const struct weft_gid *g
 	uint32_t at;
 
 	if (card->hosts_size) {
-		for (h = card->hosts[(weft_gid_hash(gid) & (card->hosts_size - 1))]; h;
+		for (h = card->hosts[weft_gid_hash(gid) & (card->hosts_size - 1)]; h;
 		     h = h->hash_next) {
 			if (!memcmp(&h->gid, gid, sizeof(*gid))) {
 				h->refs++;
@@ -51,7 +51,7 @@ struct weft_host *weft_host_get(struct weft_card *card, const struct weft_gid *g
 		return NULL;
 	h->gid = *gid;
 	h->refs = 1;
-	at = (weft_gid_hash(gid) & (card->hosts_size - 1));
+	at = weft_gid_hash(gid) & (card->hosts_size - 1);
 	h->hash_next = card->hosts[at];
 	card->hosts[at] = h;
 	card->hosts_len++;
@@ -69,7 +69,7 @@ static void peer_free(struct weft_peer *peer)
  * the engine still has keeps its peer until then. */
 void weft_host_put(struct weft_card *card, struct weft_host *host)
 {
-	struct weft_host **at = &card->hosts[(weft_gid_hash(&host->gid) & (card->hosts_size - 1))];
+	struct weft_host **at = &card->hosts[weft_gid_hash(&host->gid) & (card->hosts_size - 1)];
 
 	if (host->refs && --host->refs)
 		return;

@@ -10,15 +10,6 @@
 
 #define UD_AHEAD 1024u /* Messages that UD reports as sent before the engine is done with them. */
 
-static uint32_t pow2_ceil(uint32_t n)
-{
-	uint32_t p = 1;
-
-	while (p < n)
-		p *= 2;
-	return p;
-}
-
 struct weft_qp *weft_qp_by_number(struct weft_card *card, uint16_t qpn)
 {
 	struct weft_qp *qp = card->slots[WEFT_QPN_INDEX(qpn)].qp;
@@ -88,7 +79,7 @@ static struct weft_qp *qp_alloc(struct weft_pd *pd, const struct weft_qp_attr *a
 	qp->sq.inline_max = attr->max_inline;
 	qp->rq.depth = attr->max_recv_wr;
 	qp->rq.sge_max = attr->max_recv_sge;
-	qp->rq.mask = pow2_ceil(WEFT_MAX(qp->rq.depth, 1u)) - 1;
+	qp->rq.mask = weft_pow2_at_least(WEFT_MAX(qp->rq.depth, 1u)) - 1;
 	qp->sq.reported_max = qp->type == WEFT_QP_UD ? WEFT_MAX(qp->sq.depth, UD_AHEAD) : 0;
 	qp->sq.wqes = qp->sq.depth + qp->sq.reported_max;
 	qp->sq.wqe = calloc(qp->sq.wqes, sizeof(*qp->sq.wqe));
@@ -115,10 +106,11 @@ int weft_qp_create(struct weft_pd *pd, struct weft_qp_attr *attr, struct weft_qp
 
 	if (err)
 		return err;
-	got.max_send_wr = pow2_ceil(WEFT_MAX(attr->max_send_wr, WEFT_DEV_SQ_MIN));
+	got.max_send_wr = weft_pow2_at_least(WEFT_MAX(attr->max_send_wr, WEFT_DEV_SQ_MIN));
 	if (got.max_recv_wr)
-		got.max_recv_wr = pow2_ceil(attr->max_recv_wr * WEFT_MAX(attr->max_recv_sge, 1u)) /
-				  WEFT_MAX(attr->max_recv_sge, 1u);
+		got.max_recv_wr =
+			weft_pow2_at_least(attr->max_recv_wr * WEFT_MAX(attr->max_recv_sge, 1u)) /
+			WEFT_MAX(attr->max_recv_sge, 1u);
 	qp = qp_alloc(pd, &got);
 	if (!qp)
 		return -ENOMEM;

@@ -54,7 +54,7 @@ int weft_qp_post_recv(struct weft_qp *qp, const struct weft_recv_wr *wr, uint32_
 	else if (qp->rq.posted - weft_places_polled(&slot->rq) + n > qp->rq.depth)
 		err = -ENOMEM;
 	for (uint32_t i = 0; i < n && !err; i++)
-		if (wr[i].sge_len > WEFT_MAX(qp->rq.sge_max, 0u))
+		if (wr[i].sge_len > qp->rq.sge_max)
 			err = -EINVAL;
 	for (uint32_t i = 0; i < n && !err; i++) {
 		uint32_t at = qp->rq.free;
@@ -145,20 +145,13 @@ void weft_rq_place(struct weft_card *card, uint64_t recv, uint32_t off, const vo
 {
 	struct weft_qp *qp = qp_of(card, recv);
 	struct weft_rqe *rqe;
-	struct iovec iov[WEFT_DEV_RQ_SGE];
-	uint32_t n, done = 0;
 
 	if (!qp || (recv & 0xffff) == NO_RQE)
 		return;
 	rqe = &qp->rq.rqe[recv & 0xffff];
 	if (qp->type == WEFT_QP_UD)
 		off += WEFT_DEV_UD_PREFIX;
-	n = weft_sges_slice(card, rqe->wr.sge, rqe->wr.sge_len, off, len, iov);
-	for (uint32_t i = 0; i < n; i++) {
-		memcpy(iov[i].iov_base, (const uint8_t *)data + done, iov[i].iov_len);
-		done += (uint32_t)iov[i].iov_len;
-	}
-	if (done < len)
+	if (weft_sges_put(card, rqe->wr.sge, rqe->wr.sge_len, off, data, len) < len)
 		rqe->bad = true;
 }
 

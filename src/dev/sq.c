@@ -89,13 +89,11 @@ static void finish(struct weft_qp *qp, struct weft_wqe *wqe, uint32_t status)
 }
 
 /* A UD message is gone once it is sent: only what is wrong at this end is reported. */
-static uint32_t status_of(struct weft_qp *qp, enum weft_srd_status status)
+static uint32_t status_of(const struct weft_qp *qp, enum weft_srd_status status)
 {
 	if (qp->type == WEFT_QP_SRD || status == WEFT_SRD_FLUSHED ||
 	    status == WEFT_SRD_INVALID_LKEY || status == WEFT_SRD_LOCAL_LENGTH)
 		return (uint32_t)status;
-	if (status != WEFT_SRD_OK)
-		qp->card->drops_ud++;
 	return WEFT_SRD_OK;
 }
 
@@ -264,21 +262,14 @@ static void copy_payload(struct weft_qp *qp, struct weft_wqe *wqe)
 	}
 }
 
-static bool needs_drain(struct weft_card *card, const struct weft_peer *peer)
+static bool needs_drain(const struct weft_peer *peer)
 {
 	struct weft_link *link = peer->link;
 	struct weft_srd_peer_info info;
 
 	if (link->kind == WEFT_LINK_LOCAL || link->corked >= CORK_MAX)
 		return true;
-	(void)card;
 	return weft_srd_peer_info(link->srd, peer->engine, &info) || !info.inflight_pkts;
-}
-
-static void doorbell(struct weft_card *card, const struct weft_peer *peer)
-{
-	if (peer && needs_drain(card, peer))
-		weft_link_drain(peer->link);
 }
 
 static int can_post(const struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
@@ -335,7 +326,8 @@ int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
 		if (wqe->state == WEFT_WQE_POSTED)
 			peer = wqe->peer;
 	}
-	doorbell(card, peer);
+	if (peer && needs_drain(peer))
+		weft_link_drain(peer->link);
 	weft_helper_look_after(card);
 	weft_card_unlock(card);
 	atomic_fetch_add_explicit(&card->activity, 1, memory_order_relaxed);
@@ -411,7 +403,6 @@ void weft_sq_flush(struct weft_qp *qp, bool silently)
 		if (first != qp)
 			queue_qp(first);
 	}
-	card->now = weft_clock();
 	for (uint32_t k = 0; k < WEFT_LINKS; k++)
 		if (card->link[k].srd)
 			weft_srd_on_qp_gone(card->link[k].srd, qp->qpn, card->now);

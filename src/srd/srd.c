@@ -84,15 +84,6 @@ int weft_srd_cfg_check(const struct weft_srd_cfg *cfg, const char **why_out)
 	return 0;
 }
 
-static uint32_t pow2_at_least(uint32_t n)
-{
-	uint32_t p = 1;
-
-	while (p < n)
-		p *= 2;
-	return p;
-}
-
 static uint32_t chunks_of(const struct weft_srd_cfg *cfg)
 {
 	/* An active context may hold two chunks that are almost empty. */
@@ -122,7 +113,7 @@ static size_t lay_out(struct weft_srd *srd, const struct weft_srd_cfg *cfg, uint
 
 	carve(&c, 1, sizeof(*srd));
 	srd->ctxs = carve(&c, cfg->contexts_max, sizeof(*srd->ctxs));
-	srd->ctx_hash_mask = pow2_at_least(cfg->contexts_max) - 1;
+	srd->ctx_hash_mask = weft_pow2_at_least(cfg->contexts_max) - 1;
 	srd->ctx_hash = carve(&c, srd->ctx_hash_mask + 1, sizeof(*srd->ctx_hash));
 	srd->heap = carve(&c, cfg->contexts_max, sizeof(*srd->heap));
 	srd->actives = carve(&c, cfg->active_max, sizeof(*srd->actives));
@@ -136,7 +127,7 @@ static size_t lay_out(struct weft_srd *srd, const struct weft_srd_cfg *cfg, uint
 	srd->pieces_len = cfg->msgs_max + cfg->reads_max + cfg->packets_max / 4 + 64;
 	srd->pieces = carve(&c, srd->pieces_len, sizeof(*srd->pieces));
 	srd->rxms = carve(&c, cfg->rx_msgs_max, sizeof(*srd->rxms));
-	srd->rxm_hash_mask = pow2_at_least(cfg->rx_msgs_max) - 1;
+	srd->rxm_hash_mask = weft_pow2_at_least(cfg->rx_msgs_max) - 1;
 	srd->rxm_hash = carve(&c, srd->rxm_hash_mask + 1, sizeof(*srd->rxm_hash));
 	srd->credit.list = carve(&c, cfg->active_max, sizeof(*srd->credit.list));
 	return c.at;
