@@ -363,6 +363,7 @@ int weft_link_open_udp(struct weft_link *link)
 	cfg.delay_target = WEFT_MS(1);
 	cfg.rto_min = WEFT_MS(2);
 	cfg.ack_delay = WEFT_US(50);
+	cfg.ack_hold = WEFT_US(20);
 	cfg.ack_packets = 16;
 	cfg.ack_bytes = 128u << 10;
 	cfg.cwnd_max = WEFT_MAX(WEFT_MIN(stats.rcvbuf / 2, 2u << 20), 64u << 10);
@@ -420,6 +421,8 @@ int weft_link_open_local(struct weft_link *link)
 	/* An acknowledgement costs little here, and one that is owed by a client that has stopped polling costs
 	 * its peer a tick of the helper: send it at once. */
 	cfg.ack_delay = 1;
+	cfg.ack_hold = WEFT_US(4);
+	cfg.untagged = true; /* Lanes are in reach of one user only. */
 	cfg.ack_packets = 16;
 	cfg.ack_bytes = 32u << 10;
 	cfg.cwnd_max = LANE_BYTES * 3 / 4; /* So a lane is never full. */
@@ -549,17 +552,16 @@ static const struct weft_gid *address_of(struct weft_link *link, const union wef
 static void on_frame(void *arg, const struct weft_wire_rx *rx)
 {
 	struct weft_link *link = arg;
-	struct weft_srd_rx in = {
-		.data = rx->data,
-		.len = rx->len,
-		.ce = rx->ce,
-	};
+	struct weft_srd_rx in = { .data = rx->data, .ce = rx->ce };
 
 	if (rx->len <= 1) /* Somebody woke us. */
 		return;
 	if (rx->from)
 		in.from = *address_of(link, rx->from);
-	weft_srd_on_packet(link->srd, &in, link->card->now);
+	for (uint32_t left = rx->len; left; left -= in.len, in.data += in.len) {
+		in.len = weft_srd_packet_len(in.data, left);
+		weft_srd_on_packet(link->srd, &in, link->card->now);
+	}
 }
 
 static void look_for_dead(struct weft_link *link)
@@ -615,7 +617,7 @@ static void wake(struct weft_card *card, const struct weft_gid *address)
 
 	if (!to_sockaddr(card, address, &to))
 		return;
-	weft_udp_send(udp, &to, 0, "", 1, NULL, 0);
+	weft_udp_send(udp, &to, 0, &(struct weft_wire_tx){ .head = "", .head_len = 1 });
 	weft_udp_flush(udp);
 }
 
@@ -650,24 +652,55 @@ static bool heed_too_long(struct weft_link *link)
 	return any;
 }
 
-static void drain_udp_once(struct weft_link *link)
-{
+/* A packet that waits for one that may ride with it. */
+struct waiting {
 	struct weft_srd_tx tx;
 	struct iovec iov[WEFT_WIRE_IOV_MAX];
+	uint32_t iov_len;
+};
+
+static void send_udp(struct weft_link *link, const struct waiting *w,
+		     const struct weft_srd_tx *rider)
+{
+	struct weft_wire_tx frame = {
+		.head = w->tx.head,
+		.head_len = w->tx.head_len,
+		.iov = w->iov,
+		.iov_len = w->iov_len,
+	};
 	union weft_sockaddr to;
-	bool any = false;
 
-	while (weft_srd_next_packet(link->srd, link->card->now, &tx)) {
-		uint32_t n = payload_iov(link->card, &tx.payload, iov);
+	if (rider) {
+		frame.tail = rider->head;
+		frame.tail_len = rider->head_len;
+	}
+	if (!to_sockaddr(link->card, &w->tx.to, &to))
+		return;
+	if (is_unlucky(link)) {
+		link->card->losses++;
+		return;
+	}
+	weft_udp_send(link->udp, &to, w->tx.path, &frame);
+}
 
-		if (!to_sockaddr(link->card, &tx.to, &to))
-			continue;
-		if (is_unlucky(link)) {
-			link->card->losses++;
+static void drain_udp_once(struct weft_link *link)
+{
+	weft_ns now = link->card->now;
+	struct waiting two[2], *w = &two[0], *next = &two[1], *spare;
+	bool any = weft_srd_next_packet(link->srd, now, &w->tx), more = any;
+
+	while (more) {
+		w->iov_len = payload_iov(link->card, &w->tx.payload, w->iov);
+		more = weft_srd_next_packet(link->srd, now, &next->tx);
+		if (more && next->tx.rides && !memcmp(&next->tx.to, &w->tx.to, sizeof(w->tx.to))) {
+			send_udp(link, w, &next->tx);
+			more = weft_srd_next_packet(link->srd, now, &w->tx);
 			continue;
 		}
-		weft_udp_send(link->udp, &to, tx.path, tx.head, tx.head_len, iov, n);
-		any = true;
+		send_udp(link, w, NULL);
+		spare = w;
+		w = next;
+		next = spare;
 	}
 	if (any)
 		weft_udp_flush(link->udp);
@@ -720,6 +753,8 @@ static void drain_local(struct weft_link *link)
 		}
 		if (l->dirty)
 			continue;
+		/* The first one is under way while we see to the others. */
+		weft_local_publish(l->lane);
 		l->dirty = true;
 		dirty.lane[dirty.len++] = l;
 		if (dirty.len == WEFT_ARRAY_SIZE(dirty.lane))

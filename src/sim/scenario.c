@@ -135,6 +135,7 @@ static void vary_engine(struct weft_scenario *s, struct weft_srd_cfg *cfg)
 	cfg->ack_packets = PICK(s, 1, 2, 4, 16);
 	cfg->ack_bytes = PICK(s, 1500, 16384, 65536);
 	cfg->ack_delay = WEFT_US(PICK(s, 1, 20, 50, 200));
+	cfg->ack_hold = cfg->ack_packets > 1 ? cfg->ack_delay / 2 : 0;
 	cfg->rtt_hint = s->rtt * PICK(s, 1, 2, 4, 8) / 4;
 	cfg->delay_target = WEFT_US(PICK(s, 0, 0, 20, 100));
 	cfg->cwnd_init = PICK(s, 0, 0, 4096, 65536);

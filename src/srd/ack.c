@@ -42,16 +42,59 @@ static void echo_add(struct weft_srd *srd, struct weft_active *act, const struct
 	};
 }
 
+/* Holding ACKs. In a ping-pong each message asks for an answer at once, and data follows it at once: two packets
+ * where one would do, and the one that matters is the later one. So once data has followed such a request
+ * ANSWERS times in a row within ack_hold, the next answers wait for it, and travel in the same frame
+ * (weft_srd_tx.rides) where there is room. The first that waits in vain ends that. */
+#define ANSWERS 3u
+
+/* An ACK that says nothing about gaps and refusals. */
+#define PLAIN_ACK (WEFT_PROTO_HDR + WEFT_PROTO_ACK + WEFT_PROTO_ECHO * WEFT_PROTO_ECHOES)
+
+static bool may_hold(struct weft_srd *srd, struct weft_active *act, const struct weft_hdr *hdr)
+{
+	if (!srd->cfg.ack_hold || hdr->type != WEFT_PKT_DATA)
+		return false;
+	act->rx.asked = true;
+	act->rx.asked_at = srd->now;
+	return act->rx.answers >= ANSWERS;
+}
+
+void weft_ack_on_deadline(struct weft_active *act)
+{
+	act->rx.ack_now = true;
+	act->at.ack = WEFT_NS_NEVER;
+	if (act->rx.held && act->rx.asked)
+		act->rx.answers = 0;
+}
+
+/* Data of `len` bytes has left. */
+void weft_ack_on_data_sent(const struct weft_srd *srd, const struct weft_ctx *ctx,
+			   struct weft_active *act, uint32_t len)
+{
+	if (act->rx.asked && srd->now - act->rx.asked_at <= srd->cfg.ack_hold &&
+	    act->rx.answers < ANSWERS)
+		act->rx.answers++;
+	act->rx.asked = false;
+	act->rx.rides = act->rx.held && len + PLAIN_ACK <= ctx->payload &&
+			ctx->rx_cum == act->rx.top && !weft_ack_has_refusals(act);
+}
+
 void weft_ack_owe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 		  const struct weft_hdr *hdr, bool ce, bool trimmed, bool now)
 {
+	bool asks = hdr->flags & WEFT_PKT_F_ACKREQ;
+
 	echo_add(srd, act, hdr, ce, trimmed);
 	act->rx.ack_pkts++;
 	act->rx.ack_bytes += hdr->len;
-	if (now || trimmed || hdr->flags & WEFT_PKT_F_ACKREQ ||
-	    act->rx.ack_pkts >= srd->cfg.ack_packets || act->rx.ack_bytes >= srd->cfg.ack_bytes) {
+	if (now || trimmed || act->rx.ack_pkts >= srd->cfg.ack_packets ||
+	    act->rx.ack_bytes >= srd->cfg.ack_bytes || (asks && !may_hold(srd, act, hdr))) {
 		act->rx.ack_now = true;
 		weft_ctx_ready(srd, ctx);
+	} else if (asks) {
+		act->rx.held = true;
+		act->at.ack = WEFT_MIN(act->at.ack, srd->now + srd->cfg.ack_hold);
 	} else if (act->at.ack == WEFT_NS_NEVER) {
 		act->at.ack = srd->now + srd->cfg.ack_delay;
 	}
@@ -216,7 +259,7 @@ bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct wef
 		hdr.flags |= WEFT_PKT_F_CREDIT;
 	len = weft_ack_encode(tx->head + WEFT_PROTO_HDR, &ack);
 	weft_txw_finish(srd, ctx, &hdr, len, true, tx);
-	act->rx.ack_now = false;
+	act->rx.ack_now = act->rx.held = false;
 	act->rx.ack_pkts = 0;
 	act->rx.ack_bytes = 0;
 	act->rx.echoes = 0;

@@ -381,10 +381,8 @@ void weft_ctx_on_deadline(struct weft_srd *srd, struct weft_ctx *ctx)
 		weft_hs_on_deadline(srd, ctx);
 	act = weft_ctx_active(srd, ctx);
 	if (act && ctx->state == WEFT_CTX_OPEN) {
-		if (act->at.ack <= srd->now) {
-			act->rx.ack_now = true;
-			act->at.ack = WEFT_NS_NEVER;
-		}
+		if (act->at.ack <= srd->now)
+			weft_ack_on_deadline(act);
 		if (act->at.retry <= srd->now) {
 			act->at.retry = WEFT_NS_NEVER;
 			weft_ctx_ready(srd, ctx);

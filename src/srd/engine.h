@@ -140,9 +140,14 @@ struct weft_active {
 		uint32_t ack_bytes;
 		uint32_t msgs; /* Partly received messages. */
 		uint8_t echoes;
+		uint8_t answers; /* Data that soon followed an ACKREQ, in a row; saturating. */
+		bool asked; /* An ACKREQ came, and no data has gone out since. */
+		bool held; /* An ACK waits for data to travel with. */
+		bool rides; /* The next packet is that ACK, right behind its data. */
 		bool ack_now;
 		bool cut_short; /* The last ACK had no room for all refusals. */
 		uint16_t ack_path;
+		weft_ns asked_at;
 	} rx;
 
 	struct {
@@ -435,6 +440,9 @@ bool weft_txw_has_work(const struct weft_srd *srd, const struct weft_active *act
 /* ack.c */
 void weft_ack_owe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 		  const struct weft_hdr *hdr, bool ce, bool trimmed, bool now);
+void weft_ack_on_deadline(struct weft_active *act);
+void weft_ack_on_data_sent(const struct weft_srd *srd, const struct weft_ctx *ctx,
+			   struct weft_active *act, uint32_t len);
 bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 			  struct weft_srd_tx *tx);
 void weft_ack_on_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,

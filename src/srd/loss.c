@@ -14,9 +14,15 @@
  * do with each credit, so the second rule waits for twice the time there. */
 #include "srd/engine.h"
 
+/* How late an ACK may be on purpose: our peers are set up like us. */
+static weft_ns ack_patience(const struct weft_srd *srd)
+{
+	return WEFT_MAX(srd->cfg.ack_delay, srd->cfg.ack_hold);
+}
+
 weft_ns weft_loss_rto(const struct weft_srd *srd, const struct weft_active *act)
 {
-	weft_ns rto = act->cc.srtt + 4 * act->cc.rttvar + srd->cfg.ack_delay;
+	weft_ns rto = act->cc.srtt + 4 * act->cc.rttvar + ack_patience(srd);
 
 	/* Queues may be filling faster than averages follow; but one stray sample must not paralyse us. */
 	rto = WEFT_MAX(rto, WEFT_MIN(act->cc.peak_rtt * 3 / 2, 4 * rto));
@@ -104,7 +110,7 @@ static weft_ns tail_probe_at(const struct weft_srd *srd, const struct weft_activ
 	if (act->tlp_done || act->rto_count)
 		return WEFT_NS_NEVER;
 	return WEFT_MAX(act->last_tx, act->last_progress) + 2 * act->cc.srtt * act->reo_mult +
-	       srd->cfg.ack_delay;
+	       ack_patience(srd);
 }
 
 void weft_loss_arm(struct weft_srd *srd, struct weft_active *act)

@@ -69,6 +69,7 @@ int weft_srd_cfg_check(const struct weft_srd_cfg *cfg, const char **why_out)
 		LIMIT(rto_min, 1, WEFT_S(1)),
 		LIMIT(rto_max, cfg->rto_min, WEFT_S(10)),
 		LIMIT(ack_delay, 0, WEFT_MS(100)),
+		LIMIT(ack_hold, 0, WEFT_MS(100)),
 		LIMIT(ack_packets, 1, 256),
 		LIMIT(ack_bytes, 1, 1u << 20),
 		LIMIT(dead_after, 1, WEFT_S(3600)),
@@ -423,6 +424,15 @@ static bool is_length_wrong(const struct weft_srd *srd, const struct weft_hdr *h
 	return data && total > WEFT_SRD_DATA_HEAD + srd->cfg.payload_max;
 }
 
+uint32_t weft_srd_packet_len(const uint8_t *data, uint32_t len)
+{
+	struct weft_hdr hdr;
+
+	if (len < WEFT_PROTO_HDR || weft_hdr_decode(data, &hdr))
+		return len;
+	return WEFT_MIN(len, WEFT_PROTO_HDR + (uint32_t)hdr.len);
+}
+
 void weft_srd_on_packet(struct weft_srd *srd, const struct weft_srd_rx *rx, weft_ns now)
 {
 	struct weft_srd_rx in = *rx;
@@ -446,7 +456,8 @@ void weft_srd_on_packet(struct weft_srd *srd, const struct weft_srd_rx *rx, weft
 		weft_drop_count(srd, why);
 		return;
 	}
-	if (!weft_head_is_authentic(srd->cfg.key, rx->data, weft_head_len(&hdr))) {
+	if (!srd->cfg.untagged &&
+	    !weft_head_is_authentic(srd->cfg.key, rx->data, weft_head_len(&hdr))) {
 		weft_drop_count(srd, WEFT_SRD_DROP_TAG);
 		return;
 	}
@@ -498,6 +509,12 @@ static bool next_of_ctx(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 	act = weft_ctx_active(srd, ctx);
 	if (!act || ctx->state != WEFT_CTX_OPEN)
 		return false;
+	if (act->rx.rides) {
+		act->rx.rides = false;
+		act->rx.ack_now = true;
+		tx->rides = weft_ack_next_packet(srd, ctx, act, tx);
+		return true;
+	}
 	if (weft_ack_next_packet(srd, ctx, act, tx))
 		return true;
 	if (weft_txw_next_packet(srd, ctx, act, tx)) {
@@ -530,6 +547,7 @@ static void ready_pop(struct weft_srd *srd)
 bool weft_srd_next_packet(struct weft_srd *srd, weft_ns now, struct weft_srd_tx *tx_out)
 {
 	advance(srd, now);
+	tx_out->rides = false;
 	if (weft_hs_next_reply(srd, tx_out))
 		return true;
 	while (srd->ready_head != WEFT_NIL) {
@@ -546,7 +564,7 @@ bool weft_srd_next_packet(struct weft_srd *srd, weft_ns now, struct weft_srd_tx 
 		}
 		weft_ctx_arm(srd, ctx);
 		act = weft_ctx_active(srd, ctx);
-		if (!act || !act->lb.burst_left) {
+		if (!act || (!act->lb.burst_left && !act->rx.rides)) {
 			ready_pop(srd);
 			weft_ctx_ready(srd, ctx);
 		}

@@ -150,6 +150,10 @@ struct weft_srd_cfg {
 	weft_ns ack_delay; /* An ACK is owed at most this long ... */
 	uint32_t ack_packets; /* ... or for this many packets ... */
 	uint32_t ack_bytes; /* ... or for this many bytes. */
+	/* Peers that usually get data back may wait this long for the answer to an ACKREQ, so that it can
+	 * travel with the data. 0: never. */
+	weft_ns ack_hold;
+	bool untagged; /* Nobody can forge what this link carries: tags are 0, and not looked at. */
 	weft_ns dead_after; /* Silence after which a peer counts as dead. */
 	weft_ns idle_after; /* Quiet time after which a context shrinks to its stub. */
 };
@@ -250,6 +254,10 @@ struct weft_srd_rx {
 };
 
 void weft_srd_on_packet(struct weft_srd *srd, const struct weft_srd_rx *rx, weft_ns now);
+
+/* A frame may hold several packets. How long is the first one? All of `len` when that cannot be said. */
+uint32_t weft_srd_packet_len(const uint8_t *data, uint32_t len);
+
 void weft_srd_on_timer(struct weft_srd *srd, weft_ns now);
 
 /* One packet for the wire. */
@@ -258,6 +266,7 @@ struct weft_srd_tx {
 	uint16_t path; /* 0 .. paths - 1: the entropy that selects the way. */
 	bool control; /* Carries no message data: worth a faster class where there is one. */
 	bool probe; /* Carries none either, but must queue like data. */
+	bool rides; /* Goes to where the packet before went, and the two fit into one frame of that link. */
 	uint32_t head_len;
 	struct weft_srd_payload payload;
 	uint8_t head[WEFT_SRD_HEAD_MAX];

@@ -204,7 +204,10 @@ void weft_txw_finish(struct weft_srd *srd, const struct weft_ctx *ctx, const str
 	tx->head_len = WEFT_PROTO_HDR + body_len;
 	final.len = (uint16_t)(body_len + tx->payload.len);
 	weft_hdr_encode(tx->head, &final);
-	weft_head_seal(srd->cfg.key, tx->head, tx->head_len);
+	if (srd->cfg.untagged)
+		weft_put64(tx->head + WEFT_PROTO_TAG_AT, 0);
+	else
+		weft_head_seal(srd->cfg.key, tx->head, tx->head_len);
 	srd->stats.tx_pkts++;
 	srd->stats.tx_bytes += tx->head_len + tx->payload.len;
 }
@@ -361,6 +364,7 @@ static void launch(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_activ
 		e->tries++;
 	fly(srd, act, e, psn % WEFT_SRD_WINDOW);
 	act->last_tx = srd->now;
+	weft_ack_on_data_sent(srd, ctx, act, e->len);
 	if (act->tx.fly_pkts + act->tx.lost_pkts ==
 	    1) /* Patience begins anew with a first packet. */
 		act->rto_from = act->last_progress = srd->now;

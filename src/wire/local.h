@@ -51,6 +51,8 @@ void weft_local_disconnect(struct weft_local *local, struct weft_lane *lane);
  * at the next weft_local_flush of this lane or when a quarter of the ring is used. */
 int weft_local_send(struct weft_lane *lane, const void *head, uint32_t head_len,
 		    const struct iovec *iov, uint32_t iov_len);
+/* Make visible what was sent, but flush all the same: this one does not tell whether the receiver sleeps. */
+void weft_local_publish(struct weft_lane *lane);
 /* Make visible what was sent. True: the receiver sleeps, and has to be woken by other means (its wake was
  * asked for by weft_local_sleep; each sleep is reported to at least one sender, and to each at most once). */
 bool weft_local_flush(struct weft_lane *lane);

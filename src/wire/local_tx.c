@@ -270,6 +270,11 @@ int weft_local_send(struct weft_lane *lane, const void *head, uint32_t head_len,
 	return 0;
 }
 
+void weft_local_publish(struct weft_lane *lane)
+{
+	publish(lane);
+}
+
 bool weft_local_flush(struct weft_lane *lane)
 {
 	uint32_t asleep;

@@ -93,13 +93,14 @@ err_close:
 	return rc;
 }
 
-void udp_open_path(struct weft_udp *udp, uint32_t path)
+void udp_open_path(struct weft_udp *udp, uint32_t socket)
 {
-	struct epoll_event ev = { .events = 0, .data.u32 = path }; /* Errors are always told. */
+	struct epoll_event ev = { .events = 0, .data.u32 = socket }; /* Errors are always told. */
 	int fd;
 
-	weft_assert(path > 0 && path < udp->cfg.paths && udp->fd[path] < 0);
-	udp->fd[path] = udp->fd[0];
+	weft_assert(socket > 0 && (socket < udp->cfg.paths || socket == UDP_TWIN) &&
+		    udp->fd[socket] < 0);
+	udp->fd[socket] = udp->fd[0];
 	fd = open_bound(udp, 0);
 	if (fd < 0)
 		return;
@@ -112,8 +113,20 @@ void udp_open_path(struct weft_udp *udp, uint32_t path)
 		udp->paths_ep = epoll_create1(EPOLL_CLOEXEC);
 	if (udp->paths_ep >= 0)
 		(void)epoll_ctl(udp->paths_ep, EPOLL_CTL_ADD, fd, &ev);
-	udp->fd[path] = fd;
+	udp->fd[socket] = fd;
 	udp->stats.sockets++;
+}
+
+bool udp_connect(struct weft_udp *udp, uint32_t path)
+{
+	struct udp_streak *streak = &udp->streak[path];
+	uint32_t socket = path ? path : UDP_TWIN;
+
+	if (udp->fd[socket] < 0)
+		udp_open_path(udp, socket);
+	streak->connected = udp->fd[socket] != udp->fd[0] &&
+			    connect(udp->fd[socket], &streak->to.sa, udp_addr_len(udp)) == 0;
+	return streak->connected;
 }
 
 static int open_rx(struct weft_udp *udp)
@@ -167,7 +180,6 @@ static void open_tx(struct weft_udp *udp)
 		msg->ctl.align.cmsg_type = UDP_SEGMENT;
 		msg->ctl.align.cmsg_len = CMSG_LEN(sizeof(uint16_t));
 		hdr->msg_name = &msg->to;
-		hdr->msg_namelen = udp_addr_len(udp);
 	}
 }
 
@@ -188,7 +200,7 @@ int weft_udp_open(const struct weft_udp_cfg *cfg, struct weft_udp **udp_out)
 		return -ENOMEM;
 	udp->cfg = *cfg;
 	udp->paths_ep = -1;
-	for (uint32_t i = 0; i < UDP_PATHS_MAX; i++)
+	for (uint32_t i = 0; i < UDP_SOCKETS; i++)
 		udp->fd[i] = -1;
 	(void)getrlimit(RLIMIT_NOFILE, &files);
 	udp->fd_max = (int)WEFT_MIN(files.rlim_cur / 2, (rlim_t)INT32_MAX);
@@ -217,7 +229,7 @@ void weft_udp_close(struct weft_udp *udp)
 	if (udp == NULL)
 		return;
 	weft_udp_flush(udp);
-	for (uint32_t i = 1; i < udp->cfg.paths; i++)
+	for (uint32_t i = 1; i < UDP_SOCKETS; i++)
 		if (udp->fd[i] >= 0 && udp->fd[i] != udp->fd[0])
 			close(udp->fd[i]);
 	close(udp->fd[0]);

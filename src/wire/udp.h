@@ -8,7 +8,11 @@
  * unique) and receives everything. Paths are source ports: path 0 is the bound socket, path p > 0 a socket
  * of its own on the same address with a port of the kernel's choice, opened when the path is first used;
  * where none can be opened (descriptor limit) path 0 stands in. Frames for one destination over one path
- * that follow each other leave as one GSO send where the kernel has it, else as a sendmmsg vector. */
+ * that follow each other leave as one GSO send where the kernel has it, else as a sendmmsg vector.
+ *
+ * A destination that a path is busy with gets a connected socket, which spares the kernel a look-up per
+ * datagram. Path 0 cannot be connected, because it receives from everybody: most of its frames then come from a
+ * port of the kernel's choice as well, but one in UDP_IDENTIFY still from the bound one. */
 #include "wire/wire.h"
 
 #include <netinet/in.h>
@@ -45,11 +49,10 @@ int weft_udp_fd(const struct weft_udp *udp);
  * it, less IP and UDP headers, and at most frame_max. -errno when there is no route (from this address). */
 int weft_udp_frame_max(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t *len_out);
 
-/* Queue one frame. Its pieces (iov) are borrowed until the next flush, the head is copied. Sends what is
- * queued when the batch is full. Frames that the kernel refuses (full buffer, no route, too long) are lost
- * like any other and counted in the stats. */
+/* Queue one frame. Sends what is queued when the batch is full. Frames that the kernel refuses (full buffer, no
+ * route, too long) are lost like any other and counted in the stats. */
 void weft_udp_send(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t path,
-		   const void *head, uint32_t head_len, const struct iovec *iov, uint32_t iov_len);
+		   const struct weft_wire_tx *frame);
 /* Everything queued leaves now. */
 void weft_udp_flush(struct weft_udp *udp);
 

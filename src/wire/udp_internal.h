@@ -22,6 +22,11 @@
 #endif
 
 #define UDP_PATHS_MAX 256u
+#define UDP_TWIN      UDP_PATHS_MAX /* Place of the socket that is connected for path 0. */
+#define UDP_SOCKETS   (UDP_PATHS_MAX + 1)
+
+#define UDP_STREAK   16u /* Messages in a row to one destination that are worth a connect. */
+#define UDP_IDENTIFY 32u /* One message of path 0 in so many shows its port. */
 
 /* Longest UDP payload. IPv6 would carry 40 bytes more than is said here, but not everything on the way, nor
  * every kernel with GSO, counts alike. */
@@ -33,7 +38,7 @@
 
 #define UDP_TOO_LONG_MAX 8u /* Destinations remembered that refused a length. */
 
-#define UDP_RX_VEC_MIN   2u
+#define UDP_RX_VEC_MIN   1u
 #define UDP_RX_VEC_GRO   8u /* Longest receive vector with GRO (64 KiB each) ... */
 #define UDP_RX_VEC_PLAIN 32u /* ... and without (frame_max each). */
 
@@ -42,6 +47,7 @@
 struct udp_tx_msg {
 	union weft_sockaddr to;
 	uint32_t path; /* With a socket of its own; stand-ins are 0. */
+	uint32_t socket; /* The path, or UDP_TWIN. */
 	uint32_t first, frames; /* In the batch. */
 	uint32_t seg_len; /* Length of the first frame, and of all but the last. */
 	uint32_t bytes;
@@ -56,11 +62,12 @@ struct udp_tx {
 	struct udp_tx_msg msg[UDP_TX_FRAMES];
 	struct mmsghdr hdr[UDP_TX_FRAMES]; /* One for each message. */
 	struct mmsghdr plain[UDP_TX_FRAMES]; /* One for each frame of a message that GSO refused. */
-	struct iovec iov[UDP_TX_FRAMES * (1 + WEFT_WIRE_IOV_MAX)];
+	struct iovec iov[UDP_TX_FRAMES * (2 + WEFT_WIRE_IOV_MAX)];
 	uint32_t
 		iov_at[UDP_TX_FRAMES + 1]; /* First piece of each frame, and where the next goes. */
 	uint32_t len[UDP_TX_FRAMES];
-	uint8_t head[UDP_TX_FRAMES * WEFT_WIRE_HEAD_MAX]; /* Heads, one right behind the other. */
+	uint8_t head[UDP_TX_FRAMES *
+		     WEFT_WIRE_HEAD_MAX]; /* Heads and tails, one right behind the other. */
 	uint32_t head_used;
 	uint32_t frames, msgs;
 	weft_ns wait_until; /* Of this flush; 0: it has not waited yet. */
@@ -85,16 +92,26 @@ struct udp_rx {
 	uint32_t vec, vec_max; /* Length of the receive vector now, and at most. */
 	uint32_t per_dgram; /* Frames of the last datagram: what to expect of the next. */
 	uint32_t empty; /* Receives that found nothing. */
+	uint32_t found; /* Single datagrams received since a receive found nothing. */
+};
+
+/* Whom a path is busy with. */
+struct udp_streak {
+	union weft_sockaddr to;
+	uint32_t len; /* Messages in a row. */
+	bool connected; /* Its socket (of path 0: the twin) is connected to `to`. */
 };
 
 struct weft_udp {
 	struct weft_udp_cfg cfg;
 	struct weft_udp_stats stats;
-	int fd[UDP_PATHS_MAX]; /* owns; -1: not open yet, fd[0]: that one stands in. */
+	int fd[UDP_SOCKETS]; /* owns; -1: not open yet, fd[0]: that one stands in. */
+	struct udp_streak streak[UDP_PATHS_MAX];
 	int paths_ep; /* owns; epoll over the sockets of paths > 0, for their errors; -1: none. */
 	int fd_max; /* Paths get no descriptor above. */
 	bool has_errors; /* Some bit below is set. */
-	uint64_t errors[UDP_PATHS_MAX / 64]; /* Paths whose error queue has to be read. */
+	uint64_t errors[(UDP_SOCKETS + 63) /
+			64]; /* By socket: whether its error queue has to be read. */
 	struct udp_tx tx;
 	struct udp_rx rx;
 };
@@ -106,14 +123,16 @@ static inline socklen_t udp_addr_len(const struct weft_udp *udp)
 						     : sizeof(struct sockaddr_in6);
 }
 
-/* The socket of this path reported an error: its error queue is worth a look. */
-static inline void udp_set_error(struct weft_udp *udp, uint32_t path)
+/* This socket reported an error: its error queue is worth a look. */
+static inline void udp_set_error(struct weft_udp *udp, uint32_t socket)
 {
-	udp->errors[path / 64] |= UINT64_C(1) << (path % 64);
+	udp->errors[socket / 64] |= UINT64_C(1) << (socket % 64);
 	udp->has_errors = true;
 }
 
-/* Open the socket of a path, or let path 0 stand in for it. */
-void udp_open_path(struct weft_udp *udp, uint32_t path);
+/* Open a socket that only sends (a path's, or the twin), or let path 0 stand in for it. */
+void udp_open_path(struct weft_udp *udp, uint32_t socket);
+/* The path's streak is long enough for a connected socket: get one. False: not to be had. */
+bool udp_connect(struct weft_udp *udp, uint32_t path);
 
 #endif

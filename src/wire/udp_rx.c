@@ -2,7 +2,9 @@
 /* Receiving over UDP, and what comes back in the place of an answer.
  *
  * The receive vector is short while little arrives, because the kernel looks at each of its entries, and twice
- * as long after each time that it was full. One datagram may be many frames (GRO); the kernel says how long
+ * as long after each time that it was full. At its shortest it is full with a single datagram; whether more
+ * have come is then not asked at once, which would keep that one waiting, but by the next call, and only if
+ * that finds something as well the vector grows. One datagram may be many frames (GRO); the kernel says how long
  * they are.
  *
  * ICMP errors wait in the error queue of the socket that had sent the datagram they answer to. A socket tells of
@@ -97,6 +99,18 @@ static void look_after_paths(struct weft_udp *udp)
 		udp_set_error(udp, ev[i].data.u32);
 }
 
+/* One datagram alone comes a little faster. Returns the number of datagrams, or -1. */
+static int pull_some(int fd, struct mmsghdr *hdr, uint32_t vec)
+{
+	ssize_t len;
+
+	if (vec > 1)
+		return recvmmsg(fd, hdr, vec, 0, NULL);
+	len = recvmsg(fd, &hdr->msg_hdr, 0);
+	hdr->msg_len = (uint32_t)len;
+	return len < 0 ? -1 : 1;
+}
+
 /* Fill the receive vector; returns the number of datagrams. */
 static uint32_t pull(struct weft_udp *udp, uint32_t vec)
 {
@@ -107,7 +121,7 @@ static uint32_t pull(struct weft_udp *udp, uint32_t vec)
 		rx->hdr[i].msg_hdr.msg_namelen = sizeof(rx->slot[i].from);
 	}
 	for (uint32_t tries = 0; tries < TRIES; tries++) {
-		int n = recvmmsg(udp->fd[0], rx->hdr, vec, 0, NULL);
+		int n = pull_some(udp->fd[0], rx->hdr, vec);
 
 		udp->stats.rx_calls++;
 		if (n > 0)
@@ -139,10 +153,14 @@ uint32_t weft_udp_recv(struct weft_udp *udp, uint32_t budget, weft_wire_rx_fn *f
 			spent += rx->per_dgram;
 		}
 		if (n < vec) {
-			if (n == 0)
+			if (n == 0) {
 				rx->vec = UDP_RX_VEC_MIN;
+				rx->found = 0;
+			}
 			break;
 		}
+		if (rx->vec == 1 && !rx->found++)
+			break;
 		if (n == rx->vec)
 			rx->vec = WEFT_MIN(rx->vec * 2, rx->vec_max);
 	}

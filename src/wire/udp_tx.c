@@ -52,9 +52,9 @@ static weft_ns now_ns(void)
 }
 
 /* Room may be there (again) when this returns true. */
-static bool wait_for_room(struct weft_udp *udp, uint32_t path, int err)
+static bool wait_for_room(struct weft_udp *udp, uint32_t socket, int err)
 {
-	struct pollfd pfd = { .fd = udp->fd[path], .events = POLLOUT };
+	struct pollfd pfd = { .fd = udp->fd[socket], .events = POLLOUT };
 	struct udp_tx *tx = &udp->tx;
 	struct timespec left;
 	weft_ns now, ns;
@@ -76,15 +76,23 @@ static bool wait_for_room(struct weft_udp *udp, uint32_t path, int err)
 	return true;
 }
 
-/* Send messages over one path until one is refused for good; returns how many were taken before that, and
+/* One message alone is sent a little faster. Returns how many were taken, or -1. */
+static int push_some(int fd, struct mmsghdr *hdr, uint32_t n)
+{
+	if (n > 1)
+		return sendmmsg(fd, hdr, n, 0);
+	return sendmsg(fd, &hdr->msg_hdr, 0) < 0 ? -1 : 1;
+}
+
+/* Send messages from one socket until one is refused for good; returns how many were taken before that, and
  * why it was refused. */
-static uint32_t push(struct weft_udp *udp, uint32_t path, struct mmsghdr *hdr, uint32_t n,
+static uint32_t push(struct weft_udp *udp, uint32_t socket, struct mmsghdr *hdr, uint32_t n,
 		     int *err_out)
 {
 	uint32_t done = 0, tries = 0;
 
 	while (done < n) {
-		int rc = sendmmsg(udp->fd[path], hdr + done, n - done, 0);
+		int rc = push_some(udp->fd[socket], hdr + done, n - done);
 		int err = errno;
 
 		udp->stats.tx_calls++;
@@ -94,16 +102,16 @@ static uint32_t push(struct weft_udp *udp, uint32_t path, struct mmsghdr *hdr, u
 			udp->tx.stalled = false;
 			/* Why it stopped is not told, and an old error is told only once. */
 			if (done < n)
-				udp_set_error(udp, path);
+				udp_set_error(udp, socket);
 			continue;
 		}
 		if (err == EINTR)
 			continue;
 		if (is_full(err)) {
-			if (wait_for_room(udp, path, err))
+			if (wait_for_room(udp, socket, err))
 				continue;
 		} else if (is_old(err)) {
-			udp_set_error(udp, path);
+			udp_set_error(udp, socket);
 			if (++tries < TRIES)
 				continue;
 		}
@@ -162,6 +170,7 @@ bool weft_udp_next_too_long(struct weft_udp *udp, union weft_sockaddr *to_out)
 static void send_plain(struct weft_udp *udp, const struct udp_tx_msg *msg, int why)
 {
 	struct udp_tx *tx = &udp->tx;
+	const struct msghdr *whole = &tx->hdr[msg - tx->msg].msg_hdr;
 	uint32_t done = 0;
 	bool any = false;
 
@@ -169,15 +178,15 @@ static void send_plain(struct weft_udp *udp, const struct udp_tx_msg *msg, int w
 		uint32_t f = msg->first + i;
 
 		tx->plain[i].msg_hdr = (struct msghdr){
-			.msg_name = (void *)&msg->to,
-			.msg_namelen = udp_addr_len(udp),
+			.msg_name = whole->msg_name,
+			.msg_namelen = whole->msg_namelen,
 			.msg_iov = &tx->iov[tx->iov_at[f]],
 			.msg_iovlen = tx->iov_at[f + 1] - tx->iov_at[f],
 		};
 	}
 	while (done < msg->frames) {
 		int err = 0;
-		uint32_t n = push(udp, msg->path, &tx->plain[done], msg->frames - done, &err);
+		uint32_t n = push(udp, msg->socket, &tx->plain[done], msg->frames - done, &err);
 
 		any |= n > 0;
 		for (; n > 0; n--)
@@ -192,14 +201,14 @@ static void send_plain(struct weft_udp *udp, const struct udp_tx_msg *msg, int w
 		udp->stats.gso = false;
 }
 
-/* Messages that follow each other over one path. */
+/* Messages that follow each other from one socket. */
 static void send_run(struct weft_udp *udp, uint32_t at, uint32_t end)
 {
 	const struct udp_tx_msg *msg = udp->tx.msg;
 
 	while (at < end) {
 		int err = 0;
-		uint32_t n = push(udp, msg[at].path, &udp->tx.hdr[at], end - at, &err);
+		uint32_t n = push(udp, msg[at].socket, &udp->tx.hdr[at], end - at, &err);
 
 		for (; n > 0; n--, at++)
 			count_sent(udp, msg[at].frames, msg[at].bytes);
@@ -225,7 +234,8 @@ void weft_udp_flush(struct weft_udp *udp)
 
 	tx->wait_until = 0;
 	for (uint32_t at = 0; at < tx->msgs; at = end) {
-		for (end = at + 1; end < tx->msgs && tx->msg[end].path == tx->msg[at].path; end++)
+		for (end = at + 1; end < tx->msgs && tx->msg[end].socket == tx->msg[at].socket;
+		     end++)
 			;
 		send_run(udp, at, end);
 	}
@@ -262,18 +272,43 @@ static void join(struct weft_udp *udp, uint32_t len, uint32_t pieces)
 	msg->ended = len < msg->seg_len;
 }
 
+static void copy_address(union weft_sockaddr *out, const union weft_sockaddr *in)
+{
+	if (in->sa.sa_family == AF_INET)
+		out->in4 = in->in4;
+	else
+		out->in6 = in->in6;
+}
+
+/* Is there a socket that is connected to this destination, for a message over this path? */
+static bool is_connected(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path)
+{
+	struct udp_streak *streak = &udp->streak[path];
+
+	if (!weft_udp_is_same(&streak->to, to)) {
+		copy_address(&streak->to, to);
+		streak->len = 0;
+		streak->connected = false;
+	}
+	streak->len++;
+	if (streak->len % UDP_STREAK == 0 && !streak->connected)
+		udp_connect(udp, path);
+	return streak->connected && (path || streak->len % UDP_IDENTIFY);
+}
+
 static void begin(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path, uint32_t len,
 		  uint32_t pieces)
 {
 	struct udp_tx *tx = &udp->tx;
 	struct udp_tx_msg *msg = &tx->msg[tx->msgs];
 	struct msghdr *hdr = &tx->hdr[tx->msgs++].msg_hdr;
+	bool connected = is_connected(udp, to, path);
 
-	if (to->sa.sa_family == AF_INET)
-		msg->to.in4 = to->in4;
-	else
-		msg->to.in6 = to->in6;
+	copy_address(&msg->to, to);
 	msg->path = path;
+	msg->socket = connected && !path ? UDP_TWIN : path;
+	hdr->msg_name = connected ? NULL : &msg->to;
+	hdr->msg_namelen = connected ? 0 : udp_addr_len(udp);
 	msg->first = tx->frames;
 	msg->frames = 1;
 	msg->seg_len = msg->bytes = len;
@@ -284,17 +319,28 @@ static void begin(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t 
 	hdr->msg_controllen = 0;
 }
 
+/* Copies a head or a tail to where it may stay until the flush; returns where the next piece goes. */
+static struct iovec *put_copy(struct udp_tx *tx, struct iovec *at, const void *data, uint32_t len)
+{
+	if (!len)
+		return at;
+	memcpy(tx->head + tx->head_used, data, len);
+	*at = (struct iovec){ tx->head + tx->head_used, len };
+	tx->head_used += len;
+	return at + 1;
+}
+
 void weft_udp_send(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t path,
-		   const void *head, uint32_t head_len, const struct iovec *iov, uint32_t iov_len)
+		   const struct weft_wire_tx *frame)
 {
 	struct udp_tx *tx = &udp->tx;
 	struct iovec *at = &tx->iov[tx->iov_at[tx->frames]], *first = at;
 	uint32_t p = path % udp->cfg.paths, pieces;
-	size_t len = head_len;
+	size_t len = (size_t)frame->head_len + frame->tail_len;
 
-	weft_assert(head_len <= WEFT_WIRE_HEAD_MAX && iov_len <= WEFT_WIRE_IOV_MAX);
-	for (uint32_t i = 0; i < iov_len; i++)
-		len += iov[i].iov_len;
+	weft_assert(len <= WEFT_WIRE_HEAD_MAX && frame->iov_len <= WEFT_WIRE_IOV_MAX);
+	for (uint32_t i = 0; i < frame->iov_len; i++)
+		len += frame->iov[i].iov_len;
 	if (len > udp->cfg.frame_max || to->sa.sa_family != udp->cfg.addr.sa.sa_family) {
 		count_lost(udp, to, 1, len > udp->cfg.frame_max ? EMSGSIZE : EAFNOSUPPORT);
 		return;
@@ -304,14 +350,11 @@ void weft_udp_send(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t
 	if (udp->fd[p] == udp->fd[0])
 		p = 0;
 
-	if (head_len > 0) {
-		memcpy(tx->head + tx->head_used, head, head_len);
-		*at++ = (struct iovec){ tx->head + tx->head_used, head_len };
-		tx->head_used += head_len;
-	}
-	for (uint32_t i = 0; i < iov_len; i++)
-		if (iov[i].iov_len > 0)
-			*at++ = iov[i];
+	at = put_copy(tx, at, frame->head, frame->head_len);
+	for (uint32_t i = 0; i < frame->iov_len; i++)
+		if (frame->iov[i].iov_len > 0)
+			*at++ = frame->iov[i];
+	at = put_copy(tx, at, frame->tail, frame->tail_len);
 	pieces = (uint32_t)(at - first);
 
 	if (tx->msgs > 0 && can_join(udp, &tx->msg[tx->msgs - 1], to, p, (uint32_t)len))

@@ -10,11 +10,20 @@
 
 #include <sys/uio.h>
 
-/* A frame's longest head (handed over as one piece of memory) and number of pieces behind it. */
+/* A frame's longest head (handed over as one piece of memory) and number of pieces behind that. */
 #define WEFT_WIRE_HEAD_MAX 768u
 #define WEFT_WIRE_IOV_MAX  4u
 
 union weft_sockaddr;
+
+/* One frame to be sent: head, pieces, tail. Head and tail are copied, together at most WEFT_WIRE_HEAD_MAX bytes; the
+ * pieces are borrowed until the next flush. */
+struct weft_wire_tx {
+	const void *head, *tail;
+	uint32_t head_len, tail_len;
+	const struct iovec *iov;
+	uint32_t iov_len;
+};
 
 /* One frame that arrived. `data` and `from` are borrowed for the call. */
 struct weft_wire_rx {

@@ -523,6 +523,7 @@ static void do_expect(struct line *l)
 	check_time(l, o->at, describe(o));
 	t.taken++;
 	expect_bit(l, "ackreq", o->hdr.flags & WEFT_PKT_F_ACKREQ);
+	expect_bit(l, "rides", o->tx.rides);
 	expect_number(l, "pull", o->hdr.pull);
 	expect_number(l, "epoch",
 		      o->hdr.type == WEFT_PKT_RESET || o->hdr.type == WEFT_PKT_FIN_ACK
@@ -795,6 +796,7 @@ static void do_config(struct line *l)
 	t.cfg.cwnd_init = t.cfg.cwnd_max = (uint32_t)value(l, "cwnd", 0);
 	t.cfg.link_bps = value(l, "link_bps", t.cfg.link_bps);
 	t.cfg.ack_delay = value(l, "ack_delay", t.cfg.ack_delay);
+	t.cfg.ack_hold = value(l, "ack_hold", t.cfg.ack_hold);
 	t.cfg.idle_after = value(l, "idle_after", t.cfg.idle_after);
 	t.cfg.dead_after = value(l, "dead_after", t.cfg.dead_after);
 }

@@ -173,7 +173,9 @@ static void send_frame(struct weft_udp *udp, const union weft_sockaddr *to, uint
 	struct iovec iov = { at + head_len, len - head_len };
 
 	fill(at, i, len);
-	weft_udp_send(udp, to, path, at, head_len, &iov, 1);
+	weft_udp_send(udp, to, path,
+		      &(struct weft_wire_tx){
+			      .head = at, .head_len = head_len, .iov = &iov, .iov_len = 1 });
 }
 
 static void check_frame(uint32_t at, uint32_t i, uint32_t len)
@@ -308,7 +310,11 @@ static void gathers(const char *ip)
 		memset(piece[i], (int)i, sizeof(piece[i]));
 		iov[i] = (struct iovec){ piece[i], i * 100 }; /* One of them empty. */
 	}
-	weft_udp_send(a, &to, 0, head, sizeof(head), iov, WEFT_WIRE_IOV_MAX);
+	weft_udp_send(a, &to, 0,
+		      &(struct weft_wire_tx){ .head = head,
+					      .head_len = sizeof(head),
+					      .iov = iov,
+					      .iov_len = WEFT_WIRE_IOV_MAX });
 	memset(head, 0xbb, sizeof(head)); /* Was copied. */
 	weft_udp_flush(a);
 	recv_frames(b, 1);
@@ -549,7 +555,9 @@ static void weft_udp_send__bad_memory(void **state)
 
 	(void)state;
 	send_frame(a, &to, 0, 0, 200);
-	weft_udp_send(a, &to, 0, head, sizeof(head), &bad, 1);
+	weft_udp_send(a, &to, 0,
+		      &(struct weft_wire_tx){
+			      .head = head, .head_len = sizeof(head), .iov = &bad, .iov_len = 1 });
 	send_frame(a, &to, 0, 2, 200);
 	weft_udp_flush(a);
 	assert_int_equal(1, stats_of(a).tx_lost);
@@ -976,7 +984,7 @@ static void on_echo(void *arg, const struct weft_wire_rx *rx)
 
 	/* Not passed on by the wire: here the frame itself says where it came from. */
 	memcpy(&to.in4.sin_port, rx->data, sizeof(to.in4.sin_port));
-	weft_udp_send(udp, &to, 0, rx->data, rx->len, NULL, 0);
+	weft_udp_send(udp, &to, 0, &(struct weft_wire_tx){ .head = rx->data, .head_len = rx->len });
 	on_frame(arg, rx);
 }
 
@@ -987,7 +995,9 @@ static void weft_udp_recv__answers_at_once(void **state)
 
 	(void)state;
 	for (uint32_t i = 0; i < 10; i++)
-		weft_udp_send(a, &to, 0, &from.in4.sin_port, sizeof(from.in4.sin_port), NULL, 0);
+		weft_udp_send(a, &to, 0,
+			      &(struct weft_wire_tx){ .head = &from.in4.sin_port,
+						      .head_len = sizeof(from.in4.sin_port) });
 	weft_udp_flush(a);
 	inbox = (struct inbox){ .udp = b };
 	while (inbox.frames < 10) {
