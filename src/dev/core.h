@@ -17,6 +17,7 @@
  *	report.c    counters for others to read
  *
  * Everything here runs under the card's lock unless its comment says otherwise (locking.h). */
+#include "base/gid.h"
 #include "dev/conf.h"
 #include "dev/counters.h"
 #include "dev/dev.h"
@@ -44,20 +45,6 @@ static inline weft_ns weft_clock(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (weft_ns)ts.tv_sec * 1000000000u + (weft_ns)ts.tv_nsec;
-}
-
-static inline uint32_t weft_gid_hash(const struct weft_gid *gid)
-{
-	uint64_t a, b;
-
-	memcpy(&a, gid->raw, 8);
-	memcpy(&b, gid->raw + 8, 8);
-	/* Addresses differ in their last bytes, which are the upper ones here: a product carries only upward,
-	 * so they have to be brought down before each. */
-	a = (a ^ a >> 32) * 0x9e3779b97f4a7c15u ^ b;
-	a = (a ^ a >> 32) * 0xbf58476d1ce4e5b9u;
-	a = (a ^ a >> 29) * 0x94d049bb133111ebu;
-	return (uint32_t)(a >> 32);
 }
 
 /* Links */

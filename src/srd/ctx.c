@@ -7,21 +7,13 @@
  * sinks to its place. So the usual packet does not touch the heap at all. */
 #include "srd/engine.h"
 
+#include "base/gid.h"
+
 #include <string.h>
-
-static uint32_t gid_hash(const struct weft_gid *gid)
-{
-	uint64_t a, b;
-
-	memcpy(&a, gid->raw, 8);
-	memcpy(&b, gid->raw + 8, 8);
-	a = (a ^ (b * 0x9e3779b97f4a7c15u)) * 0xbf58476d1ce4e5b9u;
-	return (uint32_t)(a >> 32);
-}
 
 uint32_t weft_ctx_find(struct weft_srd *srd, const struct weft_gid *gid)
 {
-	uint32_t i = srd->ctx_hash[gid_hash(gid) & srd->ctx_hash_mask];
+	uint32_t i = srd->ctx_hash[weft_gid_hash(gid) & srd->ctx_hash_mask];
 
 	while (i != WEFT_NIL && memcmp(&srd->ctxs[i].gid, gid, sizeof(*gid)))
 		i = srd->ctxs[i].hash_next;
@@ -30,7 +22,7 @@ uint32_t weft_ctx_find(struct weft_srd *srd, const struct weft_gid *gid)
 
 static void unhash(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	uint32_t *link = &srd->ctx_hash[gid_hash(&ctx->gid) & srd->ctx_hash_mask];
+	uint32_t *link = &srd->ctx_hash[weft_gid_hash(&ctx->gid) & srd->ctx_hash_mask];
 
 	while (*link != weft_ctx_index(srd, ctx))
 		link = &srd->ctxs[*link].hash_next;
@@ -78,7 +70,7 @@ uint32_t weft_ctx_create(struct weft_srd *srd, const struct weft_gid *gid)
 		i = evict(srd);
 	if (i == WEFT_NIL)
 		return WEFT_NIL;
-	bucket = &srd->ctx_hash[gid_hash(gid) & srd->ctx_hash_mask];
+	bucket = &srd->ctx_hash[weft_gid_hash(gid) & srd->ctx_hash_mask];
 	srd->ctxs[i] = (struct weft_ctx){
 		.gid = *gid,
 		.deadline = WEFT_NS_NEVER,
