@@ -223,9 +223,7 @@ void weft_card_close(struct weft_card *card)
 	close_links(card);
 	weft_card_unlock(card);
 	pthread_mutex_unlock(&weft_dev.lock);
-	weft_peers_fini(card);
 	weft_regions_fini(card);
-	free(card->hosts);
 	pthread_mutex_destroy(&card->lock);
 	free(card);
 }

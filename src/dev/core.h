@@ -6,7 +6,7 @@
  *
  *	card.c      cards: open, identity on the wire, progress, closing, fork
  *	link.c      a link is an engine and its wire; the engine's questions go to the files below
- *	peer.c      who we talk to: hosts, processes on them, over which link
+ *	peer.c      who we talk to: processes at the address of a handle, over which link
  *	mr.c        protection domains and memory regions: checks, and every copy to or from them
  *	ah.c        address handles
  *	qp.c        queue pairs: life, states
@@ -29,6 +29,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -84,43 +85,48 @@ struct weft_link {
 	uint32_t corked; /* Work requests posted since the last drain. */
 };
 
-/* Peers */
-
-struct weft_peer { /* A process on a host. */
-	struct weft_host *host; /* borrows */
-	struct weft_peer *next;
-	struct weft_link *link; /* borrows */
-	uint32_t engine; /* Its handle there. */
-	uint32_t outstanding; /* Work requests accepted by the engine. */
-	uint8_t slot;
-};
-
-struct weft_host { /* A card's address. Counted by address handles. */
-	struct weft_gid gid;
-	struct weft_host *hash_next;
-	struct weft_peer *peers; /* owns; last used first. */
-	uint32_t refs;
-};
-
 /* Objects */
 
-struct weft_pd {
-	struct weft_card *card; /* borrows */
-	uint32_t refs; /* MRs, AHs, QPs. */
-	uint32_t ahs;
-	struct weft_ah **ah_hash; /* owns; by gid. */
-	uint32_t ah_hash_size;
-	uint16_t ah_next; /* Where to look for a free number. */
-	uint64_t *ah_used; /* owns: a bit per number. */
+/* What a peer costs while nothing is under way. There may be tens of thousands, so they are small, and lie in
+ * arrays in their PD, named by 16-bit indexes of which 0 is none. What is under way lives in the engine. */
+
+struct weft_peer { /* A process at the address of a handle. */
+	uint32_t engine; /* Its handle there: a reference. */
+	uint16_t next; /* Of weft_pd.more. */
+	uint8_t slot;
+	uint8_t link; /* enum weft_link_kind; WEFT_LINKS: nobody, and then none follows. */
 };
 
-struct weft_ah {
-	struct weft_pd *pd; /* borrows */
-	struct weft_ah *hash_next;
-	struct weft_host *host; /* ref */
-	uint32_t refs;
-	uint16_t number;
+struct weft_ah { /* All that a post to a known peer needs, in half a cache line. */
+	struct weft_gid gid;
+	uint32_t refs; /* 0: free. */
+	uint16_t number; /* Its index. */
+	uint16_t hash_next;
+	struct weft_peer peer; /* The last one used; the others follow. */
 };
+static_assert(sizeof(struct weft_ah) == 32, "two address handles fit into a cache line");
+
+#define WEFT_AH_BUCKETS 16384u /* Power of two. */
+/* Processes that are not the first at their address: more than a card's engines have contexts. */
+#define WEFT_MORE_PEERS 32768u
+
+/* A mapping of its own, of which only what is used is ever touched. */
+struct weft_pd {
+	struct weft_card *card; /* borrows */
+	struct weft_pd *next_on_card;
+	uint32_t refs; /* MRs, AHs, QPs. */
+	uint32_t ahs;
+	uint16_t ah_last; /* The number given last. */
+	uint16_t more_len, more_free; /* Ever used; list of free ones. */
+	uint16_t ah_hash[WEFT_AH_BUCKETS]; /* By gid. */
+	_Alignas(64) struct weft_ah ah[1 + WEFT_DEV_AH_MAX];
+	struct weft_peer more[1 + WEFT_MORE_PEERS];
+};
+
+static inline struct weft_pd *weft_ah_pd(const struct weft_ah *ah)
+{
+	return (struct weft_pd *)((uintptr_t)(ah - ah->number) - offsetof(struct weft_pd, ah));
+}
 
 struct weft_region { /* What the key table knows of an MR. */
 	struct weft_mr mr;
@@ -137,9 +143,10 @@ enum weft_wqe_state {
 
 struct weft_wqe {
 	struct weft_wr wr;
-	struct weft_peer *peer; /* While POSTED. */
 	weft_ns posted_at;
 	uint32_t len;
+	uint32_t peer; /* While POSTED: who has it, there and on which link. */
+	uint8_t link;
 	uint16_t next; /* Free list or waiting list. */
 	uint8_t state; /* enum weft_wqe_state. */
 	bool copied; /* UD: its bytes lie in the QP's `copies`. */
@@ -290,11 +297,9 @@ struct weft_card {
 	_Atomic uint32_t armed; /* CQs whose client may sleep on a channel. */
 	uint32_t sleepers; /* Threads that sleep on the wires in weft_channel_get(). */
 
-	struct weft_host **hosts; /* owns: hash by gid. */
-	uint32_t hosts_size, hosts_len;
-
 	struct weft_region **regions; /* owns: pages of WEFT_REGION_PAGE. */
 	uint32_t regions_len, region_free_head, region_free_tail, regions_free;
+	struct weft_pd *pd_list;
 	uint32_t pds, cqs, qps;
 
 	struct weft_qp_slot slots[WEFT_DEV_QP_MAX];
@@ -360,11 +365,16 @@ bool weft_link_sees(struct weft_link *link, const struct weft_gid *address);
 bool weft_link_sleep(struct weft_link *link);
 
 /* peer.c */
-struct weft_host *weft_host_get(struct weft_card *card, const struct weft_gid *gid);
-void weft_host_put(struct weft_card *card, struct weft_host *host);
-struct weft_peer *weft_peer_find(struct weft_card *card, struct weft_host *host, uint8_t slot,
-				 int *error_out);
-void weft_peers_fini(struct weft_card *card);
+struct weft_peer *weft_peer_look(struct weft_ah *ah, uint8_t slot);
+void weft_peers_drop(struct weft_ah *ah);
+
+/* The process `slot` at that address, or NULL: no memory for it. Valid until the next call for this handle. */
+static inline struct weft_peer *weft_peer_find(struct weft_ah *ah, uint8_t slot)
+{
+	if (ah->peer.slot == slot && ah->peer.link != WEFT_LINKS)
+		return &ah->peer;
+	return weft_peer_look(ah, slot);
+}
 
 /* mr.c */
 struct weft_region *weft_region_find(struct weft_card *card, uint32_t key, bool remote);
@@ -384,7 +394,6 @@ void weft_regions_fini(struct weft_card *card);
 
 /* ah.c */
 uint16_t weft_ah_lookup(const struct weft_pd *pd, const struct weft_gid *gid);
-void weft_ahs_fini(struct weft_pd *pd);
 
 /* sq.c */
 static inline uint8_t *weft_sq_copy(const struct weft_qp *qp, const struct weft_wqe *wqe)

@@ -73,6 +73,7 @@ struct weft_ah;
 int weft_ah_create(struct weft_pd *pd, const struct weft_gid *gid, struct weft_ah **ah_out);
 int weft_ah_destroy(struct weft_ah *ah); /* Outstanding work requests that use it are flushed. */
 uint16_t weft_ah_number(const struct weft_ah *ah);
+struct weft_ah *weft_ah_at(struct weft_pd *pd, uint16_t number); /* The other way round. */
 
 /* Completion channels: fd is readable when, and only when, an event waits. */
 struct weft_channel;

@@ -32,18 +32,22 @@ int weft_pd_create(struct weft_card *card, struct weft_pd **pd_out)
 
 	if (card->dead)
 		return -EIO;
-	pd = calloc(1, sizeof(*pd));
-	if (!pd)
+	pd = mmap(NULL, sizeof(*pd), PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (pd == MAP_FAILED)
 		return -ENOMEM;
 	pd->card = card;
 	weft_card_lock(card);
-	if (card->pds >= WEFT_DEV_PD_MAX)
+	if (card->pds >= WEFT_DEV_PD_MAX) {
 		err = -ENOMEM;
-	else
+	} else {
 		card->pds++;
+		pd->next_on_card = card->pd_list;
+		card->pd_list = pd;
+	}
 	weft_card_unlock(card);
 	if (err) {
-		free(pd);
+		munmap(pd, sizeof(*pd));
 		return err;
 	}
 	*pd_out = pd;
@@ -53,16 +57,19 @@ int weft_pd_create(struct weft_card *card, struct weft_pd **pd_out)
 int weft_pd_destroy(struct weft_pd *pd)
 {
 	struct weft_card *card = pd->card;
+	struct weft_pd **at = &card->pd_list;
 
 	weft_card_lock(card);
 	if (pd->refs) {
 		weft_card_unlock(card);
 		return -EBUSY;
 	}
+	while (*at != pd)
+		at = &(*at)->next_on_card;
+	*at = pd->next_on_card;
 	card->pds--;
 	weft_card_unlock(card);
-	weft_ahs_fini(pd);
-	free(pd);
+	munmap(pd, sizeof(*pd));
 	return 0;
 }
 

@@ -1,90 +1,97 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Hosts and the processes on them. A host is an address that some address handle names; a peer is one process
- * there, that a work request named by the upper half of a QPN. With its first work request a peer gets a link
- * for as long as it is known: shared memory if the process can be seen there, else UDP. */
+/* Peers. A peer is one process at the address of a handle, that a work request named by the upper half of a
+ * QPN. With its first work request it gets a link for as long as it is known: shared memory if the process can
+ * be seen there, else UDP.
+ *
+ * At most addresses there is one process, or one at a time, so the handle itself has a place for a peer, and
+ * whoever is used moves there. The others wait in the PD's array `more`.
+ *
+ * A peer holds a reference to a context of its link's engine and nothing else: work requests that are under way
+ * do not need it. So it may go at any time. */
 #include "dev/core.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
-static int grow(struct weft_card *card)
+static struct weft_link *link_of(const struct weft_ah *ah, const struct weft_peer *peer)
 {
-	uint32_t size = card->hosts_size ? card->hosts_size * 2 : 64;
-	struct weft_host **hosts = calloc(size, sizeof(struct weft_host *));
+	return &weft_ah_pd(ah)->card->link[peer->link];
+}
 
-	if (!hosts)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < card->hosts_size; i++) {
-		for (struct weft_host *h = card->hosts[i], *next; h; h = next) {
-			uint32_t at = weft_gid_hash(&h->gid) & (size - 1);
+static void give_back(const struct weft_ah *ah, const struct weft_peer *peer)
+{
+	struct weft_link *link = link_of(ah, peer);
 
-			next = h->hash_next;
-			h->hash_next = hosts[at];
-			hosts[at] = h;
+	if (link->srd) /* Else the card is closed, or the parent's. */
+		weft_srd_peer_put(link->srd, peer->engine);
+}
+
+/* The array `more`: 0 is no index. */
+
+static uint16_t more_take(struct weft_pd *pd)
+{
+	uint16_t i = pd->more_free;
+
+	if (i)
+		pd->more_free = pd->more[i].next;
+	else if (pd->more_len < WEFT_MORE_PEERS)
+		i = ++pd->more_len;
+	return i;
+}
+
+static void more_put(struct weft_pd *pd, uint16_t i)
+{
+	pd->more[i].next = pd->more_free;
+	pd->more_free = i;
+}
+
+static void drop_first(struct weft_ah *ah)
+{
+	struct weft_pd *pd = weft_ah_pd(ah);
+	uint16_t i = ah->peer.next;
+
+	give_back(ah, &ah->peer);
+	ah->peer = i ? pd->more[i] : (struct weft_peer){ .link = WEFT_LINKS };
+	if (i)
+		more_put(pd, i);
+}
+
+void weft_peers_drop(struct weft_ah *ah)
+{
+	while (ah->peer.link != WEFT_LINKS)
+		drop_first(ah);
+}
+
+/* Room for others: of this handle's peers on that link, those go that nothing is under way with. */
+
+static bool is_idle(const struct weft_link *link, const struct weft_peer *peer)
+{
+	struct weft_srd_peer_info info;
+
+	return peer->link == link->kind && !weft_srd_peer_info(link->srd, peer->engine, &info) &&
+	       !info.has_active;
+}
+
+static bool drop_idle(struct weft_ah *ah, const struct weft_link *link)
+{
+	struct weft_pd *pd = weft_ah_pd(ah);
+	uint16_t *at = &ah->peer.next, i;
+	bool any = false;
+
+	while ((i = *at)) {
+		if (!is_idle(link, &pd->more[i])) {
+			at = &pd->more[i].next;
+			continue;
 		}
+		give_back(ah, &pd->more[i]);
+		*at = pd->more[i].next;
+		more_put(pd, i);
+		any = true;
 	}
-	free(card->hosts);
-	card->hosts = hosts;
-	card->hosts_size = size;
-	return 0;
-}
-
-struct weft_host *weft_host_get(struct weft_card *card, const struct weft_gid *gid)
-{
-	struct weft_host *h;
-	uint32_t at;
-
-	if (card->hosts_size) {
-		for (h = card->hosts[weft_gid_hash(gid) & (card->hosts_size - 1)]; h;
-		     h = h->hash_next) {
-			if (!memcmp(&h->gid, gid, sizeof(*gid))) {
-				h->refs++;
-				return h;
-			}
-		}
+	if (is_idle(link, &ah->peer)) {
+		drop_first(ah);
+		any = true;
 	}
-	if (card->hosts_len >= card->hosts_size && grow(card))
-		return NULL;
-	h = calloc(1, sizeof(*h));
-	if (!h)
-		return NULL;
-	h->gid = *gid;
-	h->refs = 1;
-	at = weft_gid_hash(gid) & (card->hosts_size - 1);
-	h->hash_next = card->hosts[at];
-	card->hosts[at] = h;
-	card->hosts_len++;
-	return h;
-}
-
-static void peer_free(struct weft_peer *peer)
-{
-	if (peer->link->srd)
-		weft_srd_peer_put(peer->link->srd, peer->engine);
-	free(peer);
-}
-
-/* A host that nobody names any more goes; its last work requests were cancelled with the handle, but one that
- * the engine still has keeps its peer until then. */
-void weft_host_put(struct weft_card *card, struct weft_host *host)
-{
-	struct weft_host **at = &card->hosts[weft_gid_hash(&host->gid) & (card->hosts_size - 1)];
-
-	if (host->refs && --host->refs)
-		return;
-	for (struct weft_peer *p = host->peers; p; p = p->next)
-		if (p->outstanding)
-			return; /* weft_sq_on_complete comes back here. */
-	while (*at != host)
-		at = &(*at)->hash_next;
-	*at = host->hash_next;
-	card->hosts_len--;
-	for (struct weft_peer *p = host->peers, *next; p; p = next) {
-		next = p->next;
-		peer_free(p);
-	}
-	free(host);
+	return any;
 }
 
 /* The engine has no place for another peer: those that nothing is under way with give theirs back. It keeps
@@ -93,74 +100,66 @@ static bool forget_idle(struct weft_card *card, const struct weft_link *link)
 {
 	bool any = false;
 
-	for (uint32_t i = 0; i < card->hosts_size; i++) {
-		for (struct weft_host *h = card->hosts[i]; h; h = h->hash_next) {
-			for (struct weft_peer **at = &h->peers, *p; (p = *at) != NULL;) {
-				if (p->link != link || p->outstanding) {
-					at = &p->next;
-					continue;
-				}
-				*at = p->next;
-				peer_free(p);
-				any = true;
-			}
-		}
-	}
+	for (struct weft_pd *pd = card->pd_list; pd; pd = pd->next_on_card)
+		for (uint32_t b = 0; b < WEFT_AH_BUCKETS && pd->ahs; b++)
+			for (uint16_t i = pd->ah_hash[b]; i; i = pd->ah[i].hash_next)
+				any |= drop_idle(&pd->ah[i], link);
 	return any;
 }
 
-struct weft_peer *weft_peer_find(struct weft_card *card, struct weft_host *host, uint8_t slot,
-				 int *error_out)
+static int make(struct weft_ah *ah, uint8_t slot, struct weft_peer *peer_out)
 {
-	struct weft_link *local = &card->link[WEFT_LINK_LOCAL];
+	struct weft_card *card = weft_ah_pd(ah)->card;
+	struct weft_link *link = &card->link[WEFT_LINK_UDP], *local = &card->link[WEFT_LINK_LOCAL];
 	struct weft_gid address;
-	struct weft_peer *p;
+	uint32_t engine;
+	int err;
 
-	for (struct weft_peer **at = &host->peers; *at; at = &(*at)->next) {
-		p = *at;
-		if (p->slot != slot)
-			continue;
-		*at = p->next;
-		p->next = host->peers;
-		host->peers = p;
-		return p;
-	}
-	p = calloc(1, sizeof(*p));
-	if (!p) {
-		*error_out = -ENOMEM;
-		return NULL;
-	}
-	p->host = host;
-	p->slot = slot;
-	weft_link_address(card, &host->gid, slot, &address);
-	p->link = &card->link[WEFT_LINK_UDP];
+	weft_link_address(card, &ah->gid, slot, &address);
 	if (local->srd &&
 	    (weft_conf_get()->wire == WEFT_CONF_WIRE_LOCAL || weft_link_sees(local, &address)))
-		p->link = local;
-	*error_out = weft_srd_peer_get(p->link->srd, &address, &p->engine);
-	if (*error_out == -ENOMEM && forget_idle(card, p->link))
-		*error_out = weft_srd_peer_get(p->link->srd, &address, &p->engine);
-	if (*error_out) {
-		free(p);
-		return NULL;
-	}
-	p->next = host->peers;
-	host->peers = p;
-	return p;
+		link = local;
+	err = weft_srd_peer_get(link->srd, &address, &engine);
+	if (err == -ENOMEM && forget_idle(card, link))
+		err = weft_srd_peer_get(link->srd, &address, &engine);
+	if (!err)
+		*peer_out = (struct weft_peer){
+			.engine = engine,
+			.slot = slot,
+			.link = (uint8_t)link->kind,
+		};
+	return err;
 }
 
-void weft_peers_fini(struct weft_card *card)
+/* Not the one used last: it changes places with that one. */
+struct weft_peer *weft_peer_look(struct weft_ah *ah, uint8_t slot)
 {
-	for (uint32_t i = 0; i < card->hosts_size; i++) {
-		for (struct weft_host *h = card->hosts[i], *next; h; h = next) {
-			next = h->hash_next;
-			for (struct weft_peer *p = h->peers, *q; p; p = q) {
-				q = p->next;
-				peer_free(p);
-			}
-			free(h);
-		}
-		card->hosts[i] = NULL;
+	struct weft_pd *pd = weft_ah_pd(ah);
+	struct weft_peer last, found;
+	uint16_t i = ah->peer.next;
+
+	while (i && pd->more[i].slot != slot)
+		i = pd->more[i].next;
+	if (i) {
+		last = ah->peer;
+		found = pd->more[i];
+		pd->more[i] = last;
+		pd->more[i].next = found.next;
+		ah->peer = found;
+		ah->peer.next = last.next;
+		return &ah->peer;
 	}
-	card->hosts_len = 0;
+	if (make(ah, slot, &found))
+		return NULL;
+	if (ah->peer.link != WEFT_LINKS) {
+		i = more_take(pd);
+		if (!i) {
+			give_back(ah, &found);
+			return NULL;
+		}
+		pd->more[i] = ah->peer;
+		found.next = i;
+	}
+	ah->peer = found;
+	return &ah->peer;
 }

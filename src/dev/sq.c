@@ -101,13 +101,9 @@ void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_
 {
 	struct weft_qp *qp;
 	struct weft_wqe *wqe = weft_sq_by_cookie(card, cookie, &qp);
-	struct weft_peer *peer;
 
 	weft_assert(wqe);
-	peer = wqe->peer;
 	finish(qp, wqe, status_of(qp, status));
-	if (!--peer->outstanding && !peer->host->refs)
-		weft_host_put(card, peer->host);
 }
 
 /* Posting */
@@ -134,7 +130,7 @@ static int check_local(struct weft_qp *qp, struct weft_wqe *wqe)
 
 	if (!is_supported(qp, wr->op))
 		return STATUS_UNSUPPORTED;
-	if (wr->ah->pd != qp->pd)
+	if (weft_ah_pd(wr->ah) != qp->pd)
 		return STATUS_INVALID_AH;
 	if (wr->is_inline) {
 		len = wr->inline_len;
@@ -166,6 +162,7 @@ static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
 		.len = wqe->len,
 		.rnr_retry = qp->type == WEFT_QP_UD ? 7 : qp->rnr_retry,
 	};
+	struct weft_link *link;
 	struct weft_peer *peer;
 	int err;
 
@@ -173,21 +170,22 @@ static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
 		out.key = wr->rkey;
 	else
 		out.key = qp->type == WEFT_QP_UD ? wr->qkey ^ WEFT_UD_KEY_MASK : wr->qkey;
-	peer = weft_peer_find(card, wr->ah->host, (uint8_t)WEFT_QPN_SLOT(wr->qpn), &err);
+	peer = weft_peer_find(wr->ah, (uint8_t)WEFT_QPN_SLOT(wr->qpn));
 	if (!peer) {
 		finish(qp, wqe, STATUS_INTERNAL);
 		return true;
 	}
+	link = &card->link[peer->link];
 	out.peer = peer->engine;
-	err = weft_srd_on_post(peer->link->srd, &out, card->now);
+	err = weft_srd_on_post(link->srd, &out, card->now);
 	if (err == -EAGAIN)
 		return false;
 	weft_assert(!err);
 	wqe->state = WEFT_WQE_POSTED;
 	wqe->posted_at = card->now;
-	wqe->peer = peer;
-	peer->outstanding++;
-	peer->link->corked++;
+	wqe->peer = out.peer;
+	wqe->link = (uint8_t)link->kind;
+	link->corked++;
 	return true;
 }
 
@@ -262,14 +260,13 @@ static void copy_payload(struct weft_qp *qp, struct weft_wqe *wqe)
 	}
 }
 
-static bool needs_drain(const struct weft_peer *peer)
+static bool needs_drain(const struct weft_link *link, uint32_t peer)
 {
-	struct weft_link *link = peer->link;
 	struct weft_srd_peer_info info;
 
 	if (link->kind == WEFT_LINK_LOCAL || link->corked >= CORK_MAX)
 		return true;
-	return weft_srd_peer_info(link->srd, peer->engine, &info) || !info.inflight_pkts;
+	return weft_srd_peer_info(link->srd, peer, &info) || !info.inflight_pkts;
 }
 
 static int can_post(const struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
@@ -292,7 +289,7 @@ static int can_post(const struct weft_qp *qp, const struct weft_wr *wr, uint32_t
 int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
 {
 	struct weft_card *card = qp->card;
-	struct weft_peer *peer = NULL;
+	const struct weft_wqe *last = NULL;
 	int err;
 
 	weft_card_lock(card);
@@ -312,7 +309,6 @@ int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
 		weft_assert(qp->sq.free != WEFT_NONE16);
 		qp->sq.free = wqe->next;
 		wqe->wr = wr[i];
-		wqe->peer = NULL;
 		wqe->copied = wqe->reported = false;
 		status = check_local(qp, wqe);
 		if (!status && qp->type == WEFT_QP_UD) {
@@ -324,10 +320,10 @@ int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
 		else if (qp->sq.wait_head != WEFT_NONE16 || !submit(qp, wqe))
 			wait_add(qp, wqe);
 		if (wqe->state == WEFT_WQE_POSTED)
-			peer = wqe->peer;
+			last = wqe;
 	}
-	if (peer && needs_drain(peer))
-		weft_link_drain(peer->link);
+	if (last && needs_drain(&card->link[last->link], last->peer))
+		weft_link_drain(&card->link[last->link]);
 	weft_helper_look_after(card);
 	weft_card_unlock(card);
 	atomic_fetch_add_explicit(&card->activity, 1, memory_order_relaxed);
@@ -417,7 +413,7 @@ void weft_sq_flush(struct weft_qp *qp, bool silently)
 
 static void cancel(struct weft_qp *qp, struct weft_wqe *wqe, enum weft_srd_status status)
 {
-	struct weft_srd *srd = wqe->peer->link->srd;
+	struct weft_srd *srd = qp->card->link[wqe->link].srd;
 
 	if (srd) /* Else this is a forked child: the card is dead, and so is its queue. */
 		weft_srd_cancel(srd, cookie_of(qp, wqe), status, qp->card->now);
@@ -484,7 +480,7 @@ void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah)
 	for (uint32_t q = 0; q < WEFT_DEV_QP_MAX; q++) {
 		struct weft_qp *qp = card->slots[q].qp;
 
-		if (!qp || qp->pd != ah->pd || is_idle(qp))
+		if (!qp || qp->pd != weft_ah_pd(ah) || is_idle(qp))
 			continue;
 		finish_waiting(qp, ah, NULL, WEFT_SRD_FLUSHED);
 		for (uint32_t i = 0; i < qp->sq.wqes; i++) {

@@ -10,7 +10,8 @@ WEFT_EXPORT struct ibv_ah *ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *
 {
 	static const struct weft_gid none;
 	struct weft_gid gid;
-	struct weft_vah *ah;
+	struct weft_ah *dev;
+	struct ibv_ah *ah;
 	int rc;
 
 	if (!weft_is_ours(pd->context))
@@ -23,16 +24,16 @@ WEFT_EXPORT struct ibv_ah *ibv_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *
 	ah = calloc(1, sizeof(*ah));
 	if (!ah)
 		return weft_fail(ENOMEM);
-	rc = weft_ah_create(weft_vpd(pd)->dev, &gid, &ah->dev);
+	rc = weft_ah_create(weft_vpd(pd)->dev, &gid, &dev);
 	if (rc) {
 		free(ah);
 		return weft_fail(-rc);
 	}
-	ah->ibv.context = pd->context;
-	ah->ibv.pd = pd;
-	ah->ibv.handle = weft_ah_number(ah->dev);
+	ah->context = pd->context;
+	ah->pd = pd;
+	ah->handle = weft_ah_number(dev);
 	weft_vcontext_get(weft_vcontext(pd->context));
-	return &ah->ibv;
+	return ah;
 }
 
 WEFT_EXPORT int ibv_destroy_ah(struct ibv_ah *ibv)
@@ -42,10 +43,10 @@ WEFT_EXPORT int ibv_destroy_ah(struct ibv_ah *ibv)
 
 	if (!weft_is_ours(context))
 		return WEFT_PASS(ENOSYS, ibv_destroy_ah, ibv);
-	rc = weft_ah_destroy(weft_vah(ibv)->dev);
+	rc = weft_ah_destroy(weft_vah(ibv));
 	if (rc)
 		return -rc;
-	free(weft_vah(ibv));
+	free(ibv);
 	weft_vcontext_put(weft_vcontext(context));
 	return 0;
 }

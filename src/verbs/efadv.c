@@ -83,7 +83,7 @@ WEFT_EXPORT int efadv_query_ah(struct ibv_ah *ah, struct efadv_ah_attr *attr, ui
 	if (!WEFT_EFADV_HAS(efadv_ah_attr, ahn, inlen))
 		return EINVAL;
 	memset(attr, 0, inlen);
-	attr->ahn = weft_ah_number(weft_vah(ah)->dev);
+	attr->ahn = (uint16_t)ah->handle;
 	return 0;
 }
 

@@ -62,11 +62,6 @@ struct weft_vmr {
 	struct weft_mr *dev;
 };
 
-struct weft_vah {
-	struct ibv_ah ibv;
-	struct weft_ah *dev;
-};
-
 struct weft_vchannel {
 	struct ibv_comp_channel ibv;
 	struct weft_channel *dev;
@@ -118,9 +113,10 @@ static inline struct weft_vpd *weft_vpd(struct ibv_pd *pd)
 	return weft_container_of(pd, struct weft_vpd, ibv);
 }
 
-static inline struct weft_vah *weft_vah(struct ibv_ah *ah)
+/* There may be very many of them, so nothing of ours is behind it: its handle is the number of the device's. */
+static inline struct weft_ah *weft_vah(struct ibv_ah *ah)
 {
-	return weft_container_of(ah, struct weft_vah, ibv);
+	return weft_ah_at(weft_vpd(ah->pd)->dev, (uint16_t)ah->handle);
 }
 
 static inline struct weft_vcq *weft_vcq(struct ibv_cq *cq)

@@ -55,7 +55,7 @@ static int translate(const struct weft_vqp *qp, const struct ibv_send_wr *in, st
 	else
 		return EINVAL; /* Only the builder has the others. */
 	out->wr_id = in->wr_id;
-	out->ah = weft_vah(in->wr.ud.ah)->dev;
+	out->ah = weft_vah(in->wr.ud.ah);
 	out->raddr = 0;
 	out->rkey = 0;
 	out->qkey = in->wr.ud.remote_qkey;
@@ -329,7 +329,7 @@ static void wr_set_ud_addr(struct ibv_qp_ex *ibv, struct ibv_ah *ah, uint32_t re
 {
 	struct weft_wr *wr = weft_vqp_ex(ibv)->build.cur;
 
-	wr->ah = likely(ah) ? weft_vah(ah)->dev : NULL;
+	wr->ah = likely(ah) ? weft_vah(ah) : NULL;
 	wr->qpn = (uint16_t)remote_qpn;
 	wr->qkey = remote_qkey;
 }
