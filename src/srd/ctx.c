@@ -73,7 +73,6 @@ uint32_t weft_ctx_create(struct weft_srd *srd, const struct weft_gid *gid)
 	bucket = &srd->ctx_hash[weft_gid_hash(gid) & srd->ctx_hash_mask];
 	srd->ctxs[i] = (struct weft_ctx){
 		.gid = *gid,
-		.deadline = WEFT_NS_NEVER,
 		.heap_pos = WEFT_NIL,
 		.active = WEFT_NIL,
 		.hash_next = *bucket,
@@ -256,68 +255,67 @@ static weft_ns true_deadline(struct weft_srd *srd, const struct weft_ctx *ctx)
 
 /* The heap */
 
-static void heap_place(struct weft_srd *srd, uint32_t pos, uint32_t i)
+static void heap_place(struct weft_srd *srd, uint32_t pos, struct weft_alarm alarm)
 {
-	srd->heap[pos] = i;
-	srd->ctxs[i].heap_pos = pos;
+	srd->heap[pos] = alarm;
+	srd->ctxs[alarm.ctx].heap_pos = pos;
 }
 
 static void heap_up(struct weft_srd *srd, uint32_t pos)
 {
-	uint32_t i = srd->heap[pos];
+	struct weft_alarm alarm = srd->heap[pos];
 
-	while (pos && srd->ctxs[i].deadline < srd->ctxs[srd->heap[(pos - 1) / 2]].deadline) {
+	while (pos && alarm.at < srd->heap[(pos - 1) / 2].at) {
 		heap_place(srd, pos, srd->heap[(pos - 1) / 2]);
 		pos = (pos - 1) / 2;
 	}
-	heap_place(srd, pos, i);
+	heap_place(srd, pos, alarm);
 }
 
 static void heap_down(struct weft_srd *srd, uint32_t pos)
 {
-	uint32_t i = srd->heap[pos];
+	struct weft_alarm alarm = srd->heap[pos];
 
 	for (;;) {
 		uint32_t child = 2 * pos + 1;
 
 		if (child >= srd->heap_len)
 			break;
-		if (child + 1 < srd->heap_len &&
-		    srd->ctxs[srd->heap[child + 1]].deadline < srd->ctxs[srd->heap[child]].deadline)
+		if (child + 1 < srd->heap_len && srd->heap[child + 1].at < srd->heap[child].at)
 			child++;
-		if (srd->ctxs[srd->heap[child]].deadline >= srd->ctxs[i].deadline)
+		if (srd->heap[child].at >= alarm.at)
 			break;
 		heap_place(srd, pos, srd->heap[child]);
 		pos = child;
 	}
-	heap_place(srd, pos, i);
+	heap_place(srd, pos, alarm);
 }
 
 void weft_heap_remove(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	uint32_t pos = ctx->heap_pos, last;
+	uint32_t pos = ctx->heap_pos;
+	struct weft_alarm last;
 
 	if (pos == WEFT_NIL)
 		return;
 	ctx->heap_pos = WEFT_NIL;
-	ctx->deadline = WEFT_NS_NEVER;
 	last = srd->heap[--srd->heap_len];
 	if (pos == srd->heap_len)
 		return;
 	heap_place(srd, pos, last);
 	heap_up(srd, pos);
-	heap_down(srd, srd->ctxs[last].heap_pos);
+	heap_down(srd, srd->ctxs[last.ctx].heap_pos);
 }
 
 void weft_ctx_arm(struct weft_srd *srd, struct weft_ctx *ctx)
 {
 	weft_ns at = true_deadline(srd, ctx);
 
-	if (at >= ctx->deadline)
+	if (at >= weft_ctx_deadline(srd, ctx))
 		return;
-	ctx->deadline = at;
 	if (ctx->heap_pos == WEFT_NIL)
-		heap_place(srd, srd->heap_len++, weft_ctx_index(srd, ctx));
+		ctx->heap_pos = srd->heap_len++;
+	srd->heap[ctx->heap_pos] = (struct weft_alarm){ at, weft_ctx_index(srd, ctx) };
 	heap_up(srd, ctx->heap_pos);
 }
 
@@ -367,7 +365,7 @@ void weft_ctx_on_deadline(struct weft_srd *srd, struct weft_ctx *ctx)
 	struct weft_active *act = weft_ctx_active(srd, ctx);
 
 	if (act)
-		forgive(srd, act, srd->now - ctx->deadline);
+		forgive(srd, act, srd->now - weft_ctx_deadline(srd, ctx));
 	weft_heap_remove(srd, ctx);
 	if (hs_deadline(srd, ctx) <= srd->now)
 		weft_hs_on_deadline(srd, ctx);

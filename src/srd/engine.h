@@ -220,8 +220,7 @@ struct weft_ctx {
 	uint64_t tx_next; /* Next PSN to use; valid while there is no active block. */
 	uint64_t ack_seq; /* Number of the last ACK that we sent. */
 	uint64_t ack_seq_seen; /* Number of the newest ACK that we got. */
-	weft_ns deadline; /* Armed in the heap; never later than the true one. */
-	uint32_t heap_pos; /* NIL when not armed. */
+	uint32_t heap_pos; /* Of its deadline; NIL when not armed. */
 	uint32_t active; /* NIL when idle. */
 	uint32_t hash_next;
 	uint32_t ready_next;
@@ -244,7 +243,13 @@ struct weft_ctx {
 	uint8_t flags; /* WEFT_CTX_F_*. */
 	uint8_t hs_tries;
 };
-static_assert(sizeof(struct weft_ctx) <= 128, "an idle context costs at most 128 bytes");
+static_assert(sizeof(struct weft_ctx) <= 120, "an idle context costs at most 120 bytes");
+
+/* The deadline of a context, in the heap: never later than the true one. */
+struct weft_alarm {
+	weft_ns at;
+	uint32_t ctx;
+};
 
 enum weft_msg_where {
 	WEFT_MSG_FREE,
@@ -313,7 +318,7 @@ struct weft_srd {
 	struct weft_ctx *ctxs; /* All arrays lie behind the struct, in the owner's memory. */
 	uint32_t *ctx_hash;
 	uint32_t ctx_hash_mask, ctx_len, ctx_hand;
-	uint32_t *heap;
+	struct weft_alarm *heap;
 	uint32_t heap_len;
 	uint32_t ready_head, ready_tail;
 
@@ -511,6 +516,11 @@ void weft_credit_on_timer(struct weft_srd *srd);
 static inline uint32_t weft_ctx_index(const struct weft_srd *srd, const struct weft_ctx *ctx)
 {
 	return (uint32_t)(ctx - srd->ctxs);
+}
+
+static inline weft_ns weft_ctx_deadline(const struct weft_srd *srd, const struct weft_ctx *ctx)
+{
+	return ctx->heap_pos == WEFT_NIL ? WEFT_NS_NEVER : srd->heap[ctx->heap_pos].at;
 }
 
 static inline struct weft_active *weft_ctx_active(const struct weft_srd *srd,

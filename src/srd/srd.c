@@ -469,15 +469,15 @@ void weft_srd_on_packet(struct weft_srd *srd, const struct weft_srd_rx *rx, weft
 void weft_srd_on_timer(struct weft_srd *srd, weft_ns now)
 {
 	advance(srd, now);
-	while (srd->heap_len && srd->ctxs[srd->heap[0]].deadline <= now)
-		weft_ctx_on_deadline(srd, &srd->ctxs[srd->heap[0]]);
+	while (srd->heap_len && srd->heap[0].at <= now)
+		weft_ctx_on_deadline(srd, &srd->ctxs[srd->heap[0].ctx]);
 	if (srd->credit.at <= now)
 		weft_credit_on_timer(srd);
 }
 
 weft_ns weft_srd_next_deadline(const struct weft_srd *srd)
 {
-	weft_ns at = srd->heap_len ? srd->ctxs[srd->heap[0]].deadline : WEFT_NS_NEVER;
+	weft_ns at = srd->heap_len ? srd->heap[0].at : WEFT_NS_NEVER;
 
 	return WEFT_MIN(at, srd->credit.at);
 }

@@ -399,11 +399,10 @@ static void check_heap(const struct weft_srd *srd)
 	uint32_t armed = 0;
 
 	for (uint32_t i = 0; i < srd->heap_len; i++) {
-		const struct weft_ctx *ctx = &srd->ctxs[srd->heap[i]];
+		const struct weft_alarm *alarm = &srd->heap[i];
 
-		FUZZ_CHECK(ctx->heap_pos == i, "heap position %u", i);
-		FUZZ_CHECK(!i || srd->ctxs[srd->heap[(i - 1) / 2]].deadline <= ctx->deadline,
-			   "heap order");
+		FUZZ_CHECK(srd->ctxs[alarm->ctx].heap_pos == i, "heap position %u", i);
+		FUZZ_CHECK(!i || srd->heap[(i - 1) / 2].at <= alarm->at, "heap order");
 	}
 	for (uint32_t i = 0; i < srd->ctx_len; i++)
 		armed += srd->ctxs[i].heap_pos != WEFT_NIL;
@@ -415,15 +414,15 @@ static void check_deadline(const struct weft_srd *srd, const struct weft_ctx *ct
 			   const struct weft_active *act)
 {
 	weft_ns at = WEFT_MIN(act->at.ack, WEFT_MIN(act->at.loss, act->at.tail));
+	weft_ns armed = weft_ctx_deadline(srd, ctx);
 
 	/* What waits for a receiver and is due already waits to be drained, not to be woken. */
 	if (act->at.rnr > srd->now)
 		at = WEFT_MIN(at, act->at.rnr);
 	if (ctx->state == WEFT_CTX_OPEN)
-		FUZZ_CHECK(ctx->deadline <= at, "armed %lld ns late%s%s%s%s",
-			   (long long)(ctx->deadline - at), at == act->at.ack ? ", ack" : "",
-			   at == act->at.loss ? ", loss" : "", at == act->at.tail ? ", tail" : "",
-			   at == act->at.rnr ? ", rnr" : "");
+		FUZZ_CHECK(armed <= at, "armed %lld ns late%s%s%s%s", (long long)(armed - at),
+			   at == act->at.ack ? ", ack" : "", at == act->at.loss ? ", loss" : "",
+			   at == act->at.tail ? ", tail" : "", at == act->at.rnr ? ", rnr" : "");
 }
 
 static void check_rings(struct weft_srd *srd)
