@@ -604,10 +604,27 @@ uint32_t weft_link_recv(struct weft_link *link)
 	return got;
 }
 
+/* Whole pages that only traffic needs. */
+static void give_back(const uint8_t *mem, size_t len)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t from = ((uintptr_t)mem + page - 1) / page * page;
+	uintptr_t to = ((uintptr_t)mem + len) / page * page;
+
+	if (from < to)
+		(void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 void weft_link_timer(struct weft_link *link)
 {
-	if (link->srd && link->card->now >= weft_srd_next_deadline(link->srd))
-		weft_srd_on_timer(link->srd, link->card->now);
+	size_t len;
+	void *mem;
+
+	if (!link->srd || link->card->now < weft_srd_next_deadline(link->srd))
+		return;
+	weft_srd_on_timer(link->srd, link->card->now);
+	if (weft_srd_next_spare(link->srd, &mem, &len))
+		give_back(mem, len);
 }
 
 static void wake(struct weft_card *card, const struct weft_gid *address)

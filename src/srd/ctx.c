@@ -163,6 +163,7 @@ struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx
 	act = &srd->actives[ctx->active];
 	srd->active_free = act->next_free;
 	srd->actives_used++;
+	srd->crowded |= srd->actives_used > WEFT_CROWD;
 	*act = (struct weft_active){
 		.ctx = weft_ctx_index(srd, ctx),
 		.next_free = WEFT_NIL,

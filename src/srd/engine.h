@@ -35,6 +35,7 @@
 #define WEFT_CHUNKS  (WEFT_SRD_WINDOW / WEFT_CHUNK)
 #define WEFT_WORDS   (WEFT_SRD_WINDOW / 64)
 #define WEFT_RECYCLE 8u /* Entropies remembered as good. */
+#define WEFT_CROWD   8u /* What so few active contexts touch is not worth giving back. */
 
 /* One packet in flight. Its PSN follows from its place in the window. */
 struct weft_entry {
@@ -325,6 +326,7 @@ struct weft_srd {
 	struct weft_active *actives;
 	struct weft_path *paths;
 	uint32_t active_free, actives_used, active_hand;
+	bool crowded; /* More than WEFT_CROWD of them were used at a time, since the last spare. */
 
 	struct weft_chunk *chunks;
 	uint16_t *chunk_next;

@@ -714,6 +714,18 @@ void weft_srd_usage(const struct weft_srd *srd, struct weft_srd_usage *usage_out
 	};
 }
 
+/* Path tables and chunks lie side by side. All that is written there in advance is nothing: both are cleared when
+ * somebody takes one. */
+bool weft_srd_next_spare(struct weft_srd *srd, void **mem_out, size_t *len_out)
+{
+	if (!srd->crowded || srd->actives_used)
+		return false;
+	srd->crowded = false;
+	*mem_out = srd->paths;
+	*len_out = (size_t)((uint8_t *)srd->chunk_next - (uint8_t *)srd->paths);
+	return true;
+}
+
 int weft_srd_peer_info(const struct weft_srd *srd, uint32_t peer,
 		       struct weft_srd_peer_info *info_out)
 {

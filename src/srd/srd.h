@@ -315,6 +315,11 @@ struct weft_srd_usage {
 
 void weft_srd_usage(const struct weft_srd *srd, struct weft_srd_usage *usage_out);
 
+/* True, once, when all the peers that had traffic under way at a time, many of them, have come to rest: *len_out bytes
+ * of the engine's memory at *mem_out hold nothing until traffic begins again. Its owner may let the system have
+ * them until then; what they read afterwards does not matter. */
+bool weft_srd_next_spare(struct weft_srd *srd, void **mem_out, size_t *len_out);
+
 /* A look into one context, for tools and checkers. */
 struct weft_srd_peer_info {
 	bool established, has_active, credit_mode;

@@ -829,6 +829,95 @@ static void weft_srd_size__follows_configuration(void **state)
 	assert_in_range((weft_srd_size(&cfg) - base) / 32000, 32, 32 + 4);
 }
 
+static void count_failure(void *owner, uint64_t cookie, enum weft_srd_status status)
+{
+	(void)cookie;
+	assert_int_equal(status, WEFT_SRD_UNREACHABLE);
+	++*(uint32_t *)owner;
+}
+
+/* Nobody answers: post to `n` of them, and let time pass until all is over. */
+static weft_ns call_nobody(struct weft_srd *srd, uint32_t n, weft_ns now)
+{
+	static struct weft_srd_tx tx;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct weft_gid gid = { .raw = { 0xfd, [15] = (uint8_t)i } };
+		struct weft_srd_wr wr = { .cookie = i, .len = 10, .rnr_retry = 7 };
+
+		assert_int_equal(weft_srd_peer_get(srd, &gid, &wr.peer), 0);
+		assert_int_equal(weft_srd_on_post(srd, &wr, now), 0);
+		weft_srd_peer_put(srd, wr.peer);
+	}
+	for (; weft_srd_next_deadline(srd) != WEFT_NS_NEVER; now = weft_srd_next_deadline(srd)) {
+		weft_srd_on_timer(srd, now);
+		while (weft_srd_next_packet(srd, now, &tx))
+			;
+		if (weft_srd_next_deadline(srd) == WEFT_NS_NEVER)
+			break;
+	}
+	return now;
+}
+
+static void weft_srd_next_spare__after_a_crowd(void **state)
+{
+	static const struct weft_srd_ops ops = { .complete = count_failure };
+	struct weft_srd_cfg cfg;
+	struct weft_srd *srd;
+	weft_ns now = WEFT_S(1);
+	uint32_t failed = 0;
+	uint8_t *block;
+	void *mem;
+	size_t len;
+
+	(void)state;
+	weft_srd_cfg_default(&cfg);
+	block = aligned_alloc(64, (weft_srd_size(&cfg) + 63) / 64 * 64);
+	assert_non_null(block);
+	srd = weft_srd_init(block, &cfg, &ops, &failed, now);
+	assert_false(weft_srd_next_spare(srd, &mem, &len));
+	for (uint32_t round = 0; round < 3; round++) {
+		now = call_nobody(srd, WEFT_CROWD, now);
+		assert_false(weft_srd_next_spare(srd, &mem, &len)); /* Not worth it. */
+		now = call_nobody(srd, WEFT_CROWD + 1, now);
+		assert_true(weft_srd_next_spare(srd, &mem, &len));
+		assert_in_range((uintptr_t)mem - (uintptr_t)block + len, len, weft_srd_size(&cfg));
+		assert_true(len >= (size_t)cfg.packets_max * sizeof(struct weft_entry));
+		memset(mem, 0xa5, len);
+		assert_false(weft_srd_next_spare(srd, &mem, &len));
+	}
+	assert_int_equal(failed, 3 * (2 * WEFT_CROWD + 1));
+	free(block);
+}
+
+/* What is spare may be anything when traffic begins again. */
+static void weft_srd_next_spare__holds_nothing(void **state)
+{
+	struct pair *p = pair_open_warm(NULL);
+
+	(void)state;
+	for (uint32_t round = 0; round < 20; round++) {
+		pair_expect_idle(p);
+		for (uint32_t id = 0; id < 2; id++) {
+			struct weft_srd *srd = p->end[id].srd;
+			void *mem;
+			size_t len;
+
+			srd->crowded = true;
+			assert_true(weft_srd_next_spare(srd, &mem, &len));
+			memset(mem, round % 2 ? 0xff : 0xa5, len);
+		}
+		pair_rule(p,
+			  (struct pair_rule){ .skip = 5 + round, .count = 2, .fate = PAIR_DROP });
+		pair_post(p, PAIR_A, WEFT_SRD_SEND, 8000);
+		pair_post(p, PAIR_A, WEFT_SRD_WRITE, 20000);
+		pair_post(p, PAIR_A, WEFT_SRD_READ, 20000);
+		pair_settle_ok(p);
+		pair_heal(p);
+	}
+	pair_close_idle(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -861,6 +950,8 @@ int main(void)
 		cmocka_unit_test(weft_srd_drop_name__all_different),
 		cmocka_unit_test(weft_srd_peer_info__out_of_range),
 		cmocka_unit_test(weft_srd_size__follows_configuration),
+		cmocka_unit_test(weft_srd_next_spare__after_a_crowd),
+		cmocka_unit_test(weft_srd_next_spare__holds_nothing),
 	};
 
 	return cmocka_run_group_tests_name("srd_srd", tests, NULL, NULL);
