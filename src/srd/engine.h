@@ -559,6 +559,12 @@ static inline bool weft_ts_after(uint32_t a, uint32_t b)
 	return (int32_t)(a - b) > 0;
 }
 
+static inline bool weft_has_tag(const struct weft_srd *srd, uint8_t type)
+{
+	return !srd->cfg.untagged ||
+	       (type != WEFT_PKT_DATA && type != WEFT_PKT_ACK && type != WEFT_PKT_PROBE);
+}
+
 static inline bool weft_bit(const uint64_t *bits, uint64_t psn)
 {
 	return bits[psn / 64 % WEFT_WORDS] >> (psn % 64) & 1;

@@ -456,7 +456,7 @@ void weft_srd_on_packet(struct weft_srd *srd, const struct weft_srd_rx *rx, weft
 		weft_drop_count(srd, why);
 		return;
 	}
-	if (!srd->cfg.untagged &&
+	if (weft_has_tag(srd, hdr.type) &&
 	    !weft_head_is_authentic(srd->cfg.key, rx->data, weft_head_len(&hdr))) {
 		weft_drop_count(srd, WEFT_SRD_DROP_TAG);
 		return;

@@ -153,7 +153,9 @@ struct weft_srd_cfg {
 	/* Peers that usually get data back may wait this long for the answer to an ACKREQ, so that it can
 	 * travel with the data. 0: never. */
 	weft_ns ack_hold;
-	bool untagged; /* Nobody can forge what this link carries: tags are 0, and not looked at. */
+	/* Nobody can forge what this link carries: DATA, ACK and PROBE have the tag 0, and it is not looked at. The
+	 * handshake still asks for the same key. */
+	bool untagged;
 	weft_ns dead_after; /* Silence after which a peer counts as dead. */
 	weft_ns idle_after; /* Quiet time after which a context shrinks to its stub. */
 };

@@ -204,10 +204,10 @@ void weft_txw_finish(struct weft_srd *srd, const struct weft_ctx *ctx, const str
 	tx->head_len = WEFT_PROTO_HDR + body_len;
 	final.len = (uint16_t)(body_len + tx->payload.len);
 	weft_hdr_encode(tx->head, &final);
-	if (srd->cfg.untagged)
-		weft_put64(tx->head + WEFT_PROTO_TAG_AT, 0);
-	else
+	if (weft_has_tag(srd, hdr->type))
 		weft_head_seal(srd->cfg.key, tx->head, tx->head_len);
+	else
+		weft_put64(tx->head + WEFT_PROTO_TAG_AT, 0);
 	srd->stats.tx_pkts++;
 	srd->stats.tx_bytes += tx->head_len + tx->payload.len;
 }
