@@ -324,6 +324,7 @@ int weft_link_open_udp(struct weft_link *link)
 		.sndbuf = conf->sndbuf,
 		.gso = conf->gso,
 		.gro = conf->gro,
+		.joined = true,
 	};
 	struct weft_udp_stats stats;
 	struct weft_srd_cfg cfg;

@@ -262,11 +262,8 @@ static void copy_payload(struct weft_qp *qp, struct weft_wqe *wqe)
 
 static bool needs_drain(const struct weft_link *link, uint32_t peer)
 {
-	struct weft_srd_peer_info info;
-
-	if (link->kind == WEFT_LINK_LOCAL || link->corked >= CORK_MAX)
-		return true;
-	return weft_srd_peer_info(link->srd, peer, &info) || !info.inflight_pkts;
+	return link->kind == WEFT_LINK_LOCAL || link->corked >= CORK_MAX ||
+	       weft_srd_is_quiet(link->srd, peer);
 }
 
 static int can_post(const struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)

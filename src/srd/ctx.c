@@ -236,16 +236,21 @@ static weft_ns unless_due(const struct weft_srd *srd, weft_ns at)
 	return at > srd->now ? at : WEFT_NS_NEVER;
 }
 
-static weft_ns true_deadline(struct weft_srd *srd, const struct weft_ctx *ctx)
+/* The earliest of the deadlines that lies before `limit`; later ones need not be looked for. */
+static weft_ns true_deadline(struct weft_srd *srd, const struct weft_ctx *ctx, weft_ns limit)
 {
 	const struct weft_active *act = weft_ctx_active(srd, ctx);
-	weft_ns at = hs_deadline(srd, ctx);
+	weft_ns at, misc_least;
 
 	if (!act)
-		return at;
-	at = WEFT_MIN(at, misc_deadline(srd, ctx, act));
-	if (ctx->state != WEFT_CTX_OPEN)
-		return at;
+		return hs_deadline(srd, ctx);
+	if (ctx->state != WEFT_CTX_OPEN) {
+		at = hs_deadline(srd, ctx);
+		return WEFT_MIN(at, misc_deadline(srd, ctx, act));
+	}
+	/* What misc_deadline() never comes before. It takes some time, and this is asked for each packet. */
+	misc_least = act->last_heard + WEFT_MIN(srd->cfg.rto_min, srd->cfg.idle_after);
+	at = limit <= misc_least ? WEFT_NS_NEVER : misc_deadline(srd, ctx, act);
 	at = WEFT_MIN(at, act->at.ack);
 	at = WEFT_MIN(at, act->at.loss);
 	at = WEFT_MIN(at, act->at.tail);
@@ -310,9 +315,9 @@ void weft_heap_remove(struct weft_srd *srd, struct weft_ctx *ctx)
 
 void weft_ctx_arm(struct weft_srd *srd, struct weft_ctx *ctx)
 {
-	weft_ns at = true_deadline(srd, ctx);
+	weft_ns armed = weft_ctx_deadline(srd, ctx), at = true_deadline(srd, ctx, armed);
 
-	if (at >= weft_ctx_deadline(srd, ctx))
+	if (at >= armed)
 		return;
 	if (ctx->heap_pos == WEFT_NIL)
 		ctx->heap_pos = srd->heap_len++;

@@ -726,6 +726,13 @@ bool weft_srd_next_spare(struct weft_srd *srd, void **mem_out, size_t *len_out)
 	return true;
 }
 
+bool weft_srd_is_quiet(const struct weft_srd *srd, uint32_t peer)
+{
+	const struct weft_active *act = weft_ctx_active(srd, &srd->ctxs[peer]);
+
+	return !act || !act->tx.fly_pkts;
+}
+
 int weft_srd_peer_info(const struct weft_srd *srd, uint32_t peer,
 		       struct weft_srd_peer_info *info_out)
 {

@@ -322,6 +322,9 @@ void weft_srd_usage(const struct weft_srd *srd, struct weft_srd_usage *usage_out
  * them until then; what they read afterwards does not matter. */
 bool weft_srd_next_spare(struct weft_srd *srd, void **mem_out, size_t *len_out);
 
+/* Nothing is in flight to that peer. */
+bool weft_srd_is_quiet(const struct weft_srd *srd, uint32_t peer);
+
 /* A look into one context, for tools and checkers. */
 struct weft_srd_peer_info {
 	bool established, has_active, credit_mode;

@@ -35,6 +35,7 @@ struct weft_udp_cfg {
 	uint32_t frame_max; /* Longest frame that will be sent or received, head included. */
 	uint32_t rcvbuf, sndbuf; /* Bytes to ask of the kernel; what it grants is read back. */
 	bool gso, gro; /* May be used if the kernel has them. */
+	bool joined; /* Frames of one sender may be handed over as one, end to end: it shows where they part. */
 };
 
 /* 0; -EADDRINUSE when another socket has the port, -EADDRNOTAVAIL when the address is not of this host,

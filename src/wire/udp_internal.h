@@ -92,6 +92,7 @@ struct udp_rx {
 	uint32_t vec, vec_max; /* Length of the receive vector now, and at most. */
 	uint32_t per_dgram; /* Frames of the last datagram: what to expect of the next. */
 	uint32_t empty; /* Receives that found nothing. */
+	uint32_t calm; /* Datagrams in a row that were nothing special. */
 	uint32_t found; /* Single datagrams received since a receive found nothing. */
 };
 

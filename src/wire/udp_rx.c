@@ -28,6 +28,12 @@
  * longer, on the average. */
 #define PATHS_EVERY 8u
 
+/* Calm: so many datagrams in a row came alone, in one piece, and unmarked by the network. Then they are received
+ * without asking for more than their bytes, but for one in CALM_CHECK. One that is in several pieces after all
+ * is handed over as one frame (weft_udp_cfg.joined). */
+#define CALM       16u
+#define CALM_CHECK 8u
+
 #define ERRORS_MAX 512u /* Entries of error queues read in one call. */
 
 struct meta {
@@ -56,11 +62,16 @@ static struct meta read_meta(struct msghdr *hdr)
 	return meta;
 }
 
+static bool is_calm(const struct weft_udp *udp)
+{
+	return udp->cfg.joined && udp->rx.calm >= CALM && udp->rx.calm % CALM_CHECK;
+}
+
 /* Returns the number of frames handed over. */
 static uint32_t take(struct weft_udp *udp, struct mmsghdr *m, weft_wire_rx_fn *fn, void *arg)
 {
 	const uint8_t *data = m->msg_hdr.msg_iov->iov_base;
-	uint32_t left = m->msg_len, seg_len, frames = 0;
+	uint32_t left = m->msg_len, seg_len, frames = 0, seg_max = udp->cfg.frame_max;
 	struct meta meta = read_meta(&m->msg_hdr);
 
 	if (m->msg_hdr.msg_flags & MSG_TRUNC) {
@@ -68,6 +79,10 @@ static uint32_t take(struct weft_udp *udp, struct mmsghdr *m, weft_wire_rx_fn *f
 		return 0;
 	}
 	seg_len = meta.seg_len > 0 ? meta.seg_len : left;
+	if (meta.seg_len || meta.ce)
+		udp->rx.calm = 0;
+	if (is_calm(udp))
+		seg_max = left;
 	do {
 		struct weft_wire_rx rx = {
 			.data = data,
@@ -78,7 +93,7 @@ static uint32_t take(struct weft_udp *udp, struct mmsghdr *m, weft_wire_rx_fn *f
 
 		data += rx.len;
 		left -= rx.len;
-		if (rx.len > udp->cfg.frame_max) {
+		if (rx.len > seg_max) {
 			udp->stats.rx_truncated++;
 			continue;
 		}
@@ -99,15 +114,32 @@ static void look_after_paths(struct weft_udp *udp)
 		udp_set_error(udp, ev[i].data.u32);
 }
 
-/* One datagram alone comes a little faster. Returns the number of datagrams, or -1. */
-static int pull_some(int fd, struct mmsghdr *hdr, uint32_t vec)
+/* One datagram, and nothing said about it but where it comes from. */
+static int pull_calm(struct weft_udp *udp)
 {
+	struct mmsghdr *m = &udp->rx.hdr[0];
+	struct iovec *iov = m->msg_hdr.msg_iov;
+	ssize_t len = recvfrom(udp->fd[0], iov->iov_base, iov->iov_len, MSG_TRUNC,
+			       m->msg_hdr.msg_name, &m->msg_hdr.msg_namelen);
+
+	m->msg_len = (uint32_t)len;
+	m->msg_hdr.msg_controllen = 0;
+	m->msg_hdr.msg_flags = len > (ssize_t)iov->iov_len ? MSG_TRUNC : 0;
+	return len < 0 ? -1 : 1;
+}
+
+/* Returns the number of datagrams, or -1. */
+static int pull_some(struct weft_udp *udp, uint32_t vec)
+{
+	struct mmsghdr *m = &udp->rx.hdr[0];
 	ssize_t len;
 
 	if (vec > 1)
-		return recvmmsg(fd, hdr, vec, 0, NULL);
-	len = recvmsg(fd, &hdr->msg_hdr, 0);
-	hdr->msg_len = (uint32_t)len;
+		return recvmmsg(udp->fd[0], m, vec, 0, NULL);
+	if (is_calm(udp))
+		return pull_calm(udp);
+	len = recvmsg(udp->fd[0], &m->msg_hdr, 0);
+	m->msg_len = (uint32_t)len;
 	return len < 0 ? -1 : 1;
 }
 
@@ -121,7 +153,7 @@ static uint32_t pull(struct weft_udp *udp, uint32_t vec)
 		rx->hdr[i].msg_hdr.msg_namelen = sizeof(rx->slot[i].from);
 	}
 	for (uint32_t tries = 0; tries < TRIES; tries++) {
-		int n = pull_some(udp->fd[0], rx->hdr, vec);
+		int n = pull_some(udp, vec);
 
 		udp->stats.rx_calls++;
 		if (n > 0)
@@ -159,8 +191,11 @@ uint32_t weft_udp_recv(struct weft_udp *udp, uint32_t budget, weft_wire_rx_fn *f
 			}
 			break;
 		}
-		if (rx->vec == 1 && !rx->found++)
+		if (rx->vec == 1 && !rx->found++) {
+			rx->calm++;
 			break;
+		}
+		rx->calm = 0;
 		if (n == rx->vec)
 			rx->vec = WEFT_MIN(rx->vec * 2, rx->vec_max);
 	}
