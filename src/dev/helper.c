@@ -4,7 +4,8 @@
  * A client that posts or polls does the card's work itself, and a second thread at the same socket would
  * only get in its way: each wake-up costs the client microseconds. But a process may also be a passive target
  * of READs, or compute while an acknowledgement is owed. So the helper looks once in a millisecond whether a
- * card was posted to or polled (the activity counter). If it was, timers and owed acknowledgements are in
+ * card was posted to or polled (the activity counter); after one that does little else it is in no hurry
+ * and looks less often, down to once in four. If there was activity, timers and owed acknowledgements are in
  * good hands. If it was not, the helper does a round of work, and when nothing is left to do it sleeps on the
  * socket until something comes or a timer is due. The first client activity sends it back to ticking.
  *
@@ -22,6 +23,8 @@
 #include <unistd.h>
 
 #define TICK_NS        1000000l
+#define TICK_NS_MAX    4000000l
+#define EAGER          200u /* Posts and polls in a tick of a client that does little else. */
 #define CLIENT_TICK_NS 20000000l
 #define SLEEP_NS_MAX   1000000000l
 
@@ -38,8 +41,9 @@ _Atomic uint64_t weft_helper_nap_end;
 struct round {
 	struct pollfd fds[WEFT_CARDS_MAX + 1];
 	uint32_t fds_len;
-	weft_ns deadline;
+	weft_ns deadline, tick;
 	bool client; /* A client is active on some card. */
+	bool slack; /* A client on some card also does other things. */
 	bool busy; /* Something was done. */
 	bool left; /* A card was left to a client that sleeps. */
 };
@@ -55,6 +59,7 @@ static void visit(struct weft_card *card, void *arg)
 	if (!card->up)
 		return;
 	if (now != *last && !atomic_load(&card->armed)) {
+		r->slack |= now - *last < EAGER;
 		*last = now;
 		r->client = true;
 		return;
@@ -93,7 +98,7 @@ static bool nap(struct round *r)
 	if (r->deadline != WEFT_NS_NEVER)
 		wait = r->deadline > now ? WEFT_MIN(r->deadline - now, wait) : 0;
 	if (r->client)
-		wait = WEFT_MIN(wait, (weft_ns)TICK_NS);
+		wait = WEFT_MIN(wait, r->tick);
 	if (r->left)
 		wait = WEFT_MIN(wait, (weft_ns)CLIENT_TICK_NS);
 	ts.tv_sec = (time_t)(wait / 1000000000u);
@@ -108,6 +113,7 @@ static bool nap(struct round *r)
 
 static void *run(void *arg)
 {
+	weft_ns tick = TICK_NS;
 	bool go = true;
 
 	(void)arg;
@@ -119,6 +125,8 @@ static void *run(void *arg)
 		weft_card_each(visit, &r);
 		if (r.client)
 			atomic_store(&weft_helper_nap_end, 0);
+		tick = r.client && !r.slack ? WEFT_MIN(tick * 2, (weft_ns)TICK_NS_MAX) : TICK_NS;
+		r.tick = tick;
 		if (!r.busy)
 			go = nap(&r);
 	}
