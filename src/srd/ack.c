@@ -45,11 +45,8 @@ static void echo_add(struct weft_srd *srd, struct weft_active *act, const struct
 /* Holding ACKs. In a ping-pong each message asks for an answer at once, and data follows it at once: two packets
  * where one would do, and the one that matters is the later one. So once data has followed such a request
  * ANSWERS times in a row within ack_hold, the next answers wait for it, and travel in the same frame
- * (weft_srd_tx.rides) where there is room. The first that waits in vain ends that. */
+ * (weft_srd_tx.rides) where there is room, else right behind. The first that waits in vain ends that. */
 #define ANSWERS 3u
-
-/* An ACK that says nothing about gaps and refusals. */
-#define PLAIN_ACK (WEFT_PROTO_HDR + WEFT_PROTO_ACK + WEFT_PROTO_ECHO * WEFT_PROTO_ECHOES)
 
 static bool may_hold(struct weft_srd *srd, struct weft_active *act, const struct weft_hdr *hdr)
 {
@@ -68,6 +65,12 @@ void weft_ack_on_deadline(struct weft_active *act)
 		act->rx.answers = 0;
 }
 
+/* Of an ACK that says nothing about gaps and refusals. */
+static uint32_t plain_ack_len(const struct weft_active *act)
+{
+	return WEFT_PROTO_HDR + WEFT_PROTO_ACK + WEFT_PROTO_ECHO * act->rx.echoes;
+}
+
 /* Data of `len` bytes has left. */
 void weft_ack_on_data_sent(const struct weft_srd *srd, const struct weft_ctx *ctx,
 			   struct weft_active *act, uint32_t len)
@@ -76,8 +79,14 @@ void weft_ack_on_data_sent(const struct weft_srd *srd, const struct weft_ctx *ct
 	    act->rx.answers < ANSWERS)
 		act->rx.answers++;
 	act->rx.asked = false;
-	act->rx.rides = act->rx.held && len + PLAIN_ACK <= ctx->payload &&
+	act->rx.rides = act->rx.held && len + plain_ack_len(act) <= ctx->payload &&
 			ctx->rx_cum == act->rx.top && !weft_ack_has_refusals(act);
+}
+
+/* All data has left, and the ACK that was held for it had no room there. */
+bool weft_ack_is_left_behind(const struct weft_active *act)
+{
+	return act->rx.held && !act->rx.asked;
 }
 
 void weft_ack_owe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,

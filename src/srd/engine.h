@@ -450,6 +450,7 @@ void weft_ack_owe(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active
 void weft_ack_on_deadline(struct weft_active *act);
 void weft_ack_on_data_sent(const struct weft_srd *srd, const struct weft_ctx *ctx,
 			   struct weft_active *act, uint32_t len);
+bool weft_ack_is_left_behind(const struct weft_active *act);
 bool weft_ack_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
 			  struct weft_srd_tx *tx);
 void weft_ack_on_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,

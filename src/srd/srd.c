@@ -522,6 +522,10 @@ static bool next_of_ctx(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_
 			act->rto_count > 0; /* Data asks for an answer as well as a probe does. */
 		return true;
 	}
+	if (weft_ack_is_left_behind(act)) {
+		act->rx.ack_now = true;
+		return weft_ack_next_packet(srd, ctx, act, tx);
+	}
 	if (act->probe_now) {
 		act->probe_now = false;
 		build_probe(srd, ctx, act, weft_path_pick_control(srd, act), tx);
