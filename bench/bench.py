@@ -156,8 +156,8 @@ class Bench:
         parser.add_argument("--only", action="append", metavar="CASE", help="this case only, or those that begin so")
         parser.add_argument("--list", action="store_true", help="names of the cases")
         parser.add_argument("--set", action="append", default=[], metavar="WEFT_X=Y", help="a setting for weft")
-        parser.add_argument("--libfabric", metavar="DIR",
-                            help="libfabric below this folder (lib/) instead of the system's")
+        parser.add_argument("--libfabric", metavar="DIR[:DIR]",
+                            help="another libfabric (and rdma-core) than the system's: folders, or those with a lib/")
         parser.add_argument("--preload", metavar="FILE", help="another build of weft's library")
         parser.add_argument("--lock", metavar="FILE",
                             help="hold this lock during each round, where others measure on the same machine")
@@ -194,7 +194,9 @@ class Bench:
         """Environment that puts another libfabric before the system's."""
         if not self.args.libfabric:
             return {}
-        return {"LD_LIBRARY_PATH": os.path.join(os.path.abspath(self.args.libfabric), "lib")}
+        folders = [os.path.abspath(folder) for folder in self.args.libfabric.split(":")]
+        inside = [os.path.join(folder, "lib") for folder in folders]
+        return {"LD_LIBRARY_PATH": ":".join(i if os.path.isdir(i) else f for f, i in zip(folders, inside))}
 
     def over_weft(self, world, server, client, port, seconds=30, **extra):
         """Both programs with the preload library. The client's result; it is a failure when the device was not used."""
@@ -222,6 +224,36 @@ class Bench:
         port = e2e.free_port()
         words = [self.worker("udp"), "--port", str(port)]
         return said(self.plain(world, words, [*words, mode, world.control, *map(str, options)], port))
+
+    def floor(self, world, mode, *options):
+        del world
+        words = [self.worker("floors"), mode, *map(str, options)]
+        done = subprocess.run(["timeout", "30", *words], capture_output=True, text=True, check=False)
+        result = e2e.Result(" ".join(words), done.returncode, done.stdout, done.stderr, [])
+        good(result)
+        return said(result)
+
+    def fabric(self, world, provider, mode, *options):
+        """Our client of libfabric with one of its providers; efa is over weft."""
+        port = e2e.free_port()
+        words = [self.worker("fabric"), "--port", str(port)]
+        client = ["-p", provider, mode, world.control, *map(str, options)]
+        if provider == "efa":
+            return said(self.over_weft(world, words, words + client, port, **self.libraries()))
+        source = [["--source", host] if provider != "shm" else [] for host in world.hosts]
+        return said(self.plain(world, words + source[0], words + client + source[1], port, **self.libraries()))
+
+    def pingpong(self, world, provider, size, iterations):
+        """The unmodified fi_pingpong, one size: microseconds of one way."""
+        port = str(e2e.free_port())
+        words = [self.program("fi_pingpong", "libfabric-bin"), "-p", provider, "-e", "rdm", "-m", "tagged", "-S",
+                 str(size), "-I", str(iterations)]
+        run = self.over_weft if provider == "efa" else self.plain
+        result = run(world, [*words, "-B", port], [*words, "-P", port, world.control], int(port), **self.libraries())
+        found = re.findall(r"^\S+ +\d+ +=\d+ +\S+ +\S+ +\S+ +([0-9.]+) +\S+$", result.out, re.M)
+        if not found:
+            raise Failed(f"{result.what}: no figures: {result.out[-200:]}")
+        return float(found[-1])
 
     def iperf(self, world, *options):
         """One TCP connection: GB/s received."""
@@ -270,6 +302,11 @@ class Bench:
                     values[name] = run(world)
                 except Skip as reason:
                     skipped[name] = str(reason)
+                except Failed as reason:
+                    # Peers may fail as they like, but are not what is to be shown.
+                    if not values:
+                        raise
+                    skipped[name] = f"failed: {reason}"
             during = others.cores()
         return {"values": values, "load": round(load, 2), "others_before": round(before, 2),
                 "others_during": round(during, 2), "disturbed": max(before, during) > DISTURBED_MIN}

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The same programs of libfabric over weft's cards (provider efa) and over its own providers tcp and udp;ofi_rxd: the
+unmodified fi_pingpong at every size, a stream of tagged messages, and how many small ones in a second. Between two
+network namespaces (needs root), and between two addresses of this machine by UDP. With --libfabric, a version that has
+it: the fabric efa-direct as well.
+
+fi_pingpong runs once for each size, with so many exchanges that its start does not count.
+"""
+import sys
+
+from bench import Bar, Bench, Case, Metric, Spec
+
+WORLDS = (("netns", Spec("lab", paths=1, mtu=1500, offload=True), "two namespaces"),
+          ("udp", Spec("udp"), "two loopback addresses"))
+SIZES = {"64 B": (64, 10000), "256 B": (256, 10000), "1 KiB": (1024, 10000), "4 KiB": (4096, 5000),
+         "16 KiB": (16384, 3000), "64 KiB": (65536, 2000), "256 KiB": (262144, 500), "1 MiB": (1 << 20, 150),
+         "4 MiB": (4 << 20, 40)}
+
+
+def pingpong(bench, name, spec, title):
+    def run(provider):
+        return lambda world: {size: bench.pingpong(world, provider, n, times // (4 if bench.args.quick else 1))
+                              for size, (n, times) in SIZES.items()}
+
+    return Case(f"pingpong-{name}", f"fi_pingpong, one way, {title}", spec,
+                {"weft": run("efa"), "tcp": run("tcp"), "udp;ofi_rxd": run("udp;ofi_rxd")},
+                *[Metric(size, "us", Bar(3, "<=", 0.95 if n == 64 else 1.0, "tcp")) for size, (n, _) in SIZES.items()])
+
+
+def stream(bench, name, spec, title, size, metric, scale, bar):
+    def run(provider):
+        def measure(world):
+            result = bench.fabric(world, provider, "bw", "-s", size, "--seconds", bench.seconds)
+            return {metric[0]: result[metric[0]] / scale}
+        return measure
+
+    return Case(f"{'rate' if size == 64 else 'stream'}-{name}", f"tagged messages of {size} B, window 64, {title}", spec,
+                {"weft": run("efa"), "tcp": run("tcp"), "udp;ofi_rxd": run("udp;ofi_rxd")},
+                Metric(*metric, Bar(3, ">=", bar, "tcp")))
+
+
+def direct(bench, name, spec, title):
+    def run(*options):
+        return lambda world: bench.fabric(world, *options, "-s", 64, "--untagged", "--iterations",
+                                          5000 if bench.args.quick else 20000)
+
+    return Case(f"direct-{name}", f"efa-direct, 64 B ping-pong, one way, {title}", spec,
+                {"weft": run("efa", "lat", "--fabric", "efa-direct"), "tcp": run("tcp", "lat")},
+                Metric("p50_ns", "ns", Bar(3, "<=", 0.8, "tcp")), Metric("p99_ns", "ns"))
+
+
+def main():
+    bench = Bench("fabric", __doc__)
+    cases = []
+    for world in WORLDS:
+        cases += [pingpong(bench, *world), stream(bench, *world, 64, ("per_second", "million/s"), 1e6, 3),
+                  stream(bench, *world, 1 << 20, ("gbytes", "GB/s"), 1, 1.8)]
+        if bench.args.libfabric:
+            cases.append(direct(bench, *world))
+    sys.exit(bench.run(cases))
+
+
+if __name__ == "__main__":
+    main()
