@@ -3,6 +3,7 @@
 B ?= build
 T ?= 60
 MESON_ARGS ?=
+BENCH_ARGS ?=
 # `make sim SEED=7` replays one seed; `make sim` and `make sim N=5000` soak.
 N ?= $(if $(SEED),1,1000)
 
@@ -58,11 +59,13 @@ mutants:
 	@tools/dev/setup build
 	@tools/dev/mutants
 
+# What libraries are there shows when a build folder is configured, so that comes again after an installation.
 bench:
-	@tools/dev/setup build
+	@tools/dev/setup bench
 	@tools/dev/configure $(B) $(MESON_ARGS)
-	@ninja -C $(B) bench/engine
-	@$(B)/bench/engine
+	@[ -e $(B)/bench/workers/fabric ] && [ -e $(B)/bench/workers/mpi ] || meson setup --reconfigure $(B) >/dev/null
+	@ninja -C $(B)
+	@tools/dev/bench $(B) $(BENCH_ARGS)
 
 hooks:
 	@ln -sf "$(CURDIR)/tools/dev/pre-commit" "$$(git rev-parse --git-path hooks)/pre-commit"
@@ -83,6 +86,6 @@ help:
 	@echo "make fuzz       every fuzzer for T=60 seconds"
 	@echo "make sim        1000 seeds of the fault simulator; N=count, SEED=first (alone: replay it)"
 	@echo "make mutants    plant protocol bugs one at a time; the simulator has to find them"
-	@echo "make bench      the engine back to back in memory"
+	@echo "make bench      weft beside its peers, as root; BENCH_ARGS=--quick for a look; build/bench/NAME for one"
 	@echo "make hooks      check format and layers before each commit"
 	@echo "make clean      remove the build folders"

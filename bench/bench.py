@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the benches share: rounds in turn, ratios, bars, the configuration, text and JSON.
 
-A bench is a list of cases. A case has programs that do the same work, the first of them usually weft, and measures all of
-them once in each round, one after the other, so that what else goes on in the machine meets all alike. What it
+A bench is a list of cases. A case has programs that do the same work, the first of them usually weft, and measures all
+of them once in each round, one after the other, so that what else goes on in the machine meets all alike. What it
 shows is the median over the rounds of the ratio of the first to each other one, with the least and the greatest. A
 bar is what the ratio, or the value itself, has to reach.
 
@@ -30,6 +30,9 @@ import e2e  # noqa: E402
 import lab as laboratory  # noqa: E402
 
 SOURCE = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir)
+# Of those that fi_pingpong has.
+PINGPONG_SIZES = ("64", "128", "256", "512", "1k", "2k", "4k", "6k", "8k", "12k", "16k", "24k", "32k", "48k", "64k",
+                  "96k", "128k", "192k", "256k", "384k", "512k", "768k", "1m", "1.5m", "2m", "3m", "4m")
 DISTURBED_MIN = 0.2  # Of a core: more than this done by others marks a round.
 
 
@@ -84,9 +87,10 @@ class Spec:
 class Case:
     """Programs to compare: name -> function of the world, giving a dictionary with the keys of the metrics."""
 
-    def __init__(self, name, title, spec, programs, *metrics):
+    def __init__(self, name, title, spec, programs, *metrics, table=False):
         self.name, self.title, self.spec, self.programs = name, title, spec, programs
         self.metrics = metrics
+        self.table = table  # One line for each metric.
 
 
 class Others:
@@ -198,9 +202,19 @@ class Bench:
         inside = [os.path.join(folder, "lib") for folder in folders]
         return {"LD_LIBRARY_PATH": ":".join(i if os.path.isdir(i) else f for f, i in zip(folders, inside))}
 
-    def over_weft(self, world, server, client, port, seconds=30, **extra):
-        """Both programs with the preload library. The client's result; it is a failure when the device was not used."""
-        a, b = world.pair(server, client, port, seconds, **{**self.settings, **extra})
+    def over_weft(self, world, server, client, port, seconds=30, script=None, **extra):
+        """Both programs with the preload library, and `script` meanwhile. The client's result; it is a failure when the
+        device was not used."""
+        extra = {**self.settings, **extra}
+        a = world.start(0, server, seconds, **extra)
+        world.listens(a, port)
+        b = world.start(1, client, seconds, **extra)
+        if script:
+            script()
+        b = world.finish(b)
+        if b.rc and a.poll() is None:
+            a.terminate()
+        a = world.finish(a)
         good(a, b)
         why = world.carried(a, b)
         if why:
@@ -243,17 +257,20 @@ class Bench:
         source = [["--source", host] if provider != "shm" else [] for host in world.hosts]
         return said(self.plain(world, words + source[0], words + client + source[1], port, **self.libraries()))
 
-    def pingpong(self, world, provider, size, iterations):
-        """The unmodified fi_pingpong, one size: microseconds of one way."""
+    def pingpong(self, world, provider, iterations):
+        """The unmodified fi_pingpong, all its sizes in one run: microseconds of one way, by size. The first sizes, with
+        the program's own start in them, are those below 64 bytes and left out."""
         port = str(e2e.free_port())
-        words = [self.program("fi_pingpong", "libfabric-bin"), "-p", provider, "-e", "rdm", "-m", "tagged", "-S",
-                 str(size), "-I", str(iterations)]
+        words = [self.program("fi_pingpong", "libfabric-bin"), "-p", provider, "-e", "rdm", "-m", "tagged", "-S", "all",
+                 "-I", str(iterations)]
         run = self.over_weft if provider == "efa" else self.plain
-        result = run(world, [*words, "-B", port], [*words, "-P", port, world.control], int(port), **self.libraries())
-        found = re.findall(r"^\S+ +\d+ +=\d+ +\S+ +\S+ +\S+ +([0-9.]+) +\S+$", result.out, re.M)
-        if not found:
-            raise Failed(f"{result.what}: no figures: {result.out[-200:]}")
-        return float(found[-1])
+        result = run(world, [*words, "-B", port], [*words, "-P", port, world.control], int(port), 60,
+                     **self.libraries())
+        found = re.findall(r"^(\S+) +\S+ +=\S+ +\S+ +\S+ +\S+ +([0-9.]+) +\S+$", result.out, re.M)
+        figures = {size: float(usec) for size, usec in found}
+        if any(size not in figures for size in PINGPONG_SIZES):
+            raise Failed(f"{result.what}: not all sizes: {result.out[-200:]}")
+        return {size: figures[size] for size in PINGPONG_SIZES}
 
     def iperf(self, world, *options):
         """One TCP connection: GB/s received."""
@@ -312,7 +329,8 @@ class Bench:
                 "others_during": round(during, 2), "disturbed": max(before, during) > DISTURBED_MIN}
 
     def measure(self, case):
-        result = {"case": case.name, "title": case.title, "rounds": [], "skipped": {}, "metrics": []}
+        result = {"case": case.name, "title": case.title, "rounds": [], "skipped": {}, "table": case.table,
+                  "metrics": []}
         self.results.append(result)
         try:
             world = self.open(case.spec)
@@ -447,8 +465,11 @@ def print_case(result):
         print(f"  {'skipped' if name == 'all' else name + ': skipped'}: {reason}")
     if "failed" in result:
         print(f"  FAILED: {result['failed']}")
-    for metric in result["metrics"]:
-        print_metric(metric)
+    if result["table"]:
+        print_table(result["metrics"])
+    else:
+        for metric in result["metrics"]:
+            print_metric(metric)
     sys.stdout.flush()
 
 
@@ -472,3 +493,21 @@ def print_metric(metric):
     for bar in metric["bars"]:
         if bar["than"] and bar["than"] not in metric["values"]:
             print(f"    {bar['than']:<28} {bar_text(bar)}")
+
+
+def print_table(metrics):
+    """Medians of all programs, and the ratio of the first to the second."""
+    if not metrics:
+        return
+    names = list(metrics[0]["values"])
+    one_unit = len({metric["unit"] for metric in metrics}) == 1
+    print("  " + f"{metrics[0]['unit'] if one_unit else '':<24}" + "".join(f"{name:>16}" for name in names)
+          + (f"{names[0] + ' / ' + names[1]:>18}  min .. max" if len(names) > 1 else ""))
+    for metric in metrics:
+        head = metric["key"] if one_unit else f"{metric['key']}, {metric['unit']}"
+        line = f"  {head:<24}" + "".join(f"{figure(metric['values'][name]['median']):>16}" for name in names
+                                                if name in metric["values"])
+        ratio = metric["ratios"].get(names[1]) if len(names) > 1 else None
+        if ratio:
+            line += f"{figure(ratio['median']):>18}  {figure(ratio['min']) + ' .. ' + figure(ratio['max']):<14}"
+        print(f"{line} {'; '.join(bar_text(b) for b in metric['bars'])}".rstrip())

@@ -3,8 +3,9 @@
 """How much of what UDP can do weft gives: two network namespaces and one path between them, offloads on.
 
 RDMA WRITEs of 1 MiB beside a stream of raw UDP in bursts (UDP_SEGMENT, UDP_GRO; no protocol, the ceiling) and beside
-one TCP connection (iperf3 as it comes, 128 KiB in a call; and with 1 MiB in a call); ping-pong of 64 bytes beside the same over raw UDP sockets, both sides polling: once
-with the bytes alone, and once with as many as weft's packet has. Needs root.
+one TCP connection (iperf3 as it comes, 128 KiB in a call; and with 1 MiB in a call); ping-pong of 64 bytes beside the
+same over raw UDP sockets, both sides polling: once with the bytes alone, and once with as many as weft's packet has.
+Needs root.
 """
 import sys
 
@@ -26,7 +27,8 @@ def stream(bench, mtu):
         return lambda world: bench.iperf(world, *options)
 
     return Case(f"write-{mtu}", f"RDMA WRITE 1 MiB, one path, MTU {mtu}",
-                Spec("lab", paths=1, mtu=mtu, offload=True), {"weft": weft, "raw udp": udp, "tcp": tcp(), "tcp, 1 MiB": tcp("-l", "1M")},
+                Spec("lab", paths=1, mtu=mtu, offload=True),
+                {"weft": weft, "raw udp": udp, "tcp": tcp(), "tcp, 1 MiB": tcp("-l", "1M")},
                 Metric("gbytes", "GB/s", Bar(1, ">=", 0.75, "raw udp"), Bar(1, ">=", 2, "tcp")))
 
 

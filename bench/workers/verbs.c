@@ -34,6 +34,7 @@ static const char usage[] =
 	"  --no-inline             small messages from registered memory\n"
 	"  --span BYTES            memory that requests go through at each end (window * size)\n"
 	"  --seconds T             how long to measure (1)\n"
+	"  --ramp T                stream: seconds before the gaps count (0)\n"
 	"  --iterations N          lat: exchanges to measure (20000)\n"
 	"  --recvs N               receive buffers (512; lat: 64)\n"
 	"  --sleepy                the server of WRITE and READ sleeps instead of polling\n"
@@ -154,7 +155,8 @@ static const struct option options[] = {
 	{ "window", 1, NULL, 'w' },     { "batch", 1, NULL, 'b' }, { "old", 0, NULL, 'O' },
 	{ "no-inline", 0, NULL, 'I' },  { "span", 1, NULL, 'S' },  { "seconds", 1, NULL, 't' },
 	{ "iterations", 1, NULL, 'n' }, { "recvs", 1, NULL, 'r' }, { "sleepy", 0, NULL, 'Z' },
-	{ "cpu", 1, NULL, 'c' },        { "help", 0, NULL, 'h' },  { NULL, 0, NULL, 0 },
+	{ "cpu", 1, NULL, 'c' },        { "ramp", 1, NULL, 'R' },  { "help", 0, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
 };
 
 static void set_option(struct verbs *v, int opt, uint16_t *port)
@@ -193,6 +195,9 @@ static void set_option(struct verbs *v, int opt, uint16_t *port)
 	case 't':
 		plan->ns = (uint64_t)(strtod(optarg, NULL) * 1e9);
 		break;
+	case 'R':
+		plan->ramp_ns = (uint64_t)(strtod(optarg, NULL) * 1e9);
+		break;
 	case 'n':
 		plan->iterations = work_number(optarg, 10, 100000000);
 		break;
@@ -225,7 +230,13 @@ int main(int argc, char **argv)
 		set_option(&v, opt, &port);
 	argv += optind;
 	argc -= optind;
-	if (port && !argc) {
+	if (!port && argc == 2 && !strcmp(argv[0], "idle")) {
+		verbs_idle((uint32_t)work_number(argv[1], 1, 1000000));
+	} else if (!port && argc == 3 && !strcmp(argv[0], "answer")) {
+		verbs_answer(argv[1], (uint32_t)work_number(argv[2], 1, 32));
+	} else if (!port && argc > 1 && !strcmp(argv[0], "fan")) {
+		verbs_fan(argv + 1, (uint32_t)argc - 1);
+	} else if (port && !argc) {
 		serve(&v, port);
 	} else if (port && argc == 2) {
 		defaults(&v.plan, argv[0]);

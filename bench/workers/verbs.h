@@ -10,7 +10,6 @@ enum verbs_mode {
 	VERBS_LAT, /* One message there and one back, again and again. */
 	VERBS_BW, /* As many under way as the window takes. */
 	VERBS_STREAM, /* The same without a warm-up, and when requests completed. */
-	VERBS_PEERS, /* Memory: many address handles, or many peers that were spoken to once. */
 };
 
 enum verbs_op {
@@ -29,6 +28,7 @@ struct verbs_plan { /* As it is sent. */
 	uint64_t span; /* Bytes of memory that the requests go through, at both ends. */
 	uint64_t iterations, warmup; /* LAT */
 	uint64_t ns, warmup_ns; /* BW, STREAM */
+	uint64_t ramp_ns; /* STREAM: gaps count from then on. */
 };
 
 struct verbs {
@@ -52,11 +52,11 @@ void verbs_lat_server(struct verbs *v);
 void verbs_bw_client(struct verbs *v);
 void verbs_bw_server(struct verbs *v);
 
-/* `count` addresses that nobody needs to have: what their handles cost. */
+/* verbs_peers.c: what many peers cost in memory. Addresses that nobody needs to have; */
 void verbs_idle(uint32_t count);
-/* Answers one message of every peer, from each of the cards. */
+/* real ones: cards with a queue pair that is sent to, their names in a file; */
 void verbs_answer(const char *file, uint32_t cards);
-/* Speaks once with each of those that answer, and says what that cost. */
+/* and who speaks with all of them, once. */
 void verbs_fan(char **file, uint32_t files);
 
 #endif

@@ -104,7 +104,7 @@ static void note(struct stream *s, uint64_t now, uint32_t good)
 {
 	uint64_t bin = (now - s->begin) / BIN_NS;
 
-	if (now - s->last > s->gap) {
+	if (now - s->last > s->gap && s->last - s->begin >= s->v->plan.ramp_ns) {
 		s->gap = now - s->last;
 		s->gap_at = s->last - s->begin;
 	}

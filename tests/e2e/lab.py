@@ -13,7 +13,8 @@ one by the ports of a packet (fib_multipath_hash_policy=1), as a switch would. W
 (nftables, UDP only, so that programs can still find each other by TCP), and a way can turn black or go down.
 
 A drop rule sees what the sender's kernel sees: with segmentation offload that is bursts and not packets. Hence it is
-off on these links, unless the test asks for it. Needs root, iproute2, ethtool and nftables.
+off on these links, unless the test asks for it. With `software` bursts are still made, and cut by the kernel just
+before the link: TCP is slow without, and whoever compares with it needs them. Needs root, iproute2, ethtool and nftables.
 """
 import json
 import os
@@ -36,7 +37,7 @@ SIX = ["fd98::1", "fd98::2"]
 class Lab(e2e.World):
     """World of e2e.py, so that programs are run the same way."""
 
-    def __init__(self, preload, paths=4, mtu=1500, offload=False):
+    def __init__(self, preload, paths=4, mtu=1500, offload=False, software=False, rate=None):
         if os.geteuid() != 0:
             e2e.skip("network namespaces need root")
         e2e.need("ip", "timeout")
@@ -47,8 +48,11 @@ class Lab(e2e.World):
         self.hosts = list(FOUR)
         self.control = FOUR[0]
         self.offload = offload
+        self.software = software
         try:
             self.build(mtu)
+            if rate:
+                self.shape(rate)
         except subprocess.CalledProcessError as error:
             e2e.skip(f"cannot make the lab: {' '.join(error.cmd)}: {error.stderr.strip()}")
 
@@ -69,9 +73,12 @@ class Lab(e2e.World):
                 self.ip(side, f"addr add 10.98.{10 + number}.{side + 1}/24 dev {path}")
                 self.ip(side, f"addr add fd98:{number + 1}::{side + 1}/64 dev {path} nodad")
                 if not self.offload:
-                    self.ip(side, f"link set {path} gso_max_segs 1")
                     self.tool(*self.within(side), "ethtool", "-K", path, "tso", "off", "gso", "off", "gro",
                               "off")
+                    if self.software:
+                        self.tool(*self.within(side), "ethtool", "-K", path, "tx-udp-segmentation", "off")
+                    else:
+                        self.ip(side, f"link set {path} gso_max_segs 1")
                 self.ip(side, f"link set {path} up")
         self.routes()
 
@@ -94,21 +101,28 @@ class Lab(e2e.World):
     def ip(self, side, words):
         return self.tool("ip", "-n", self.spaces[side], *words.split())
 
-    def nft(self, side, rule):
+    def shape(self, rate):
+        """Each way carries so much and no more, in both directions, as `tc` writes rates; with a queue of 5 ms."""
+        for side in (0, 1):
+            for path in self.paths:
+                self.tool("tc", "-n", self.spaces[side], "qdisc", "replace", "dev", path, "root", "tbf", "rate", rate,
+                          "burst", "128k", "latency", "5ms")
+
+    def nft(self, side, rule, protocols="udp"):
         """The one rule on what arrives at a host; '' for none."""
         text = "add table inet weft\ndelete table inet weft\n"
         if rule:
             text += "add table inet weft\nadd chain inet weft arrived { type filter hook input priority 0; }\n" \
-                    f"add rule inet weft arrived meta l4proto udp {rule} counter drop\n"
+                    f"add rule inet weft arrived meta l4proto {protocols} {rule} counter drop\n"
         subprocess.run([*self.within(side), "nft", "-f", "-"], input=text, capture_output=True, text=True,
                        check=True, timeout=20)
 
-    def both(self, rule):
+    def both(self, rule, protocols="udp"):
         for side in (0, 1):
-            self.nft(side, rule)
+            self.nft(side, rule, protocols)
 
-    def lossy(self, per_ten_thousand):
-        self.both(f"numgen random mod 10000 < {per_ten_thousand}")
+    def lossy(self, per_ten_thousand, protocols="udp"):
+        self.both(f"numgen random mod 10000 < {per_ten_thousand}", protocols)
 
     def black(self, *paths):
         """Nothing comes through these ways, and nobody says so."""
