@@ -5,7 +5,7 @@
  * only get in its way: each wake-up costs the client microseconds. But a process may also be a passive target
  * of READs, or compute while an acknowledgement is owed. So the helper looks once in a millisecond whether a
  * card was posted to or polled (the activity counter); after one that does little else it is in no hurry
- * and looks less often, down to once in four. If there was activity, timers and owed acknowledgements are in
+ * and looks less often, down to once in eight. If there was activity, timers and owed acknowledgements are in
  * good hands. If it was not, the helper does a round of work, and when nothing is left to do it sleeps on the
  * socket until something comes or a timer is due. The first client activity sends it back to ticking.
  *
@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define TICK_NS        1000000l
-#define TICK_NS_MAX    4000000l
+#define TICK_NS_MAX    8000000l
 #define EAGER          200u /* Posts and polls in a tick of a client that does little else. */
 #define CLIENT_TICK_NS 20000000l
 #define SLEEP_NS_MAX   1000000000l
