@@ -17,6 +17,7 @@
 #include "base/assert.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
@@ -129,6 +130,18 @@ bool udp_connect(struct weft_udp *udp, uint32_t path)
 	return streak->connected;
 }
 
+/* A process with threads whose table of descriptors grows waits until every core has let go of the old one: 5 to
+ * 15 ms, and the socket of a path may be the one that grows it, amid traffic. So a descriptor as high as any of
+ * ours will be is opened for a moment. */
+static void grow_table(const struct weft_udp *udp)
+{
+	int top = WEFT_MIN(udp->fd[0] + (int)udp->cfg.paths + 2, udp->fd_max);
+	int fd = fcntl(udp->fd[0], F_DUPFD_CLOEXEC, top);
+
+	if (fd >= 0)
+		close(fd);
+}
+
 static int open_rx(struct weft_udp *udp)
 {
 	bool v4 = udp->cfg.addr.sa.sa_family == AF_INET;
@@ -210,6 +223,7 @@ int weft_udp_open(const struct weft_udp_cfg *cfg, struct weft_udp **udp_out)
 		goto err_free;
 	udp->fd[0] = rc;
 	udp->stats.sockets = 1;
+	grow_table(udp);
 	rc = open_rx(udp);
 	if (rc)
 		goto err_close;

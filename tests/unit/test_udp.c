@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -626,6 +627,42 @@ static void weft_udp_send__mixed_paths(void **state)
 	weft_udp_close(b);
 }
 
+/* How many descriptors fit into the table of this process. */
+static unsigned int table_size(void)
+{
+	FILE *file = fopen("/proc/self/status", "re");
+	char line[256];
+	unsigned int size = 0;
+
+	assert_non_null(file);
+	while (!size && fgets(line, sizeof(line), file))
+		(void)sscanf(line, "FDSize: %u", &size);
+	fclose(file);
+	assert_true(size > 0);
+	return size;
+}
+
+/* The kernel makes us wait while it grows the table, so that is not left to the paths' first packets. */
+static void weft_udp_send__table_is_large_enough(void **state)
+{
+	struct weft_udp_cfg cfg = config("127.0.0.2");
+	struct weft_udp *a, *b = open_at("127.0.0.3");
+	union weft_sockaddr to = own_addr(weft_udp_fd(b));
+	unsigned int size;
+
+	(void)state;
+	cfg.paths = 256;
+	a = open_cfg(&cfg);
+	size = table_size();
+	for (uint16_t i = 0; i < 256; i++)
+		send_frame(a, &to, i, i, 4);
+	weft_udp_flush(a);
+	assert_int_equal(256, stats_of(a).sockets);
+	assert_int_equal(size, table_size());
+	weft_udp_close(a);
+	weft_udp_close(b);
+}
+
 /* Path 0 stands in for those that got no descriptor; half of them are left to the application. */
 static void weft_udp_send__no_descriptors(void **state)
 {
@@ -1031,6 +1068,7 @@ int main(void)
 		cmocka_unit_test(weft_udp_send__bad_memory),
 		cmocka_unit_test(weft_udp_send__paths),
 		cmocka_unit_test(weft_udp_send__mixed_paths),
+		cmocka_unit_test(weft_udp_send__table_is_large_enough),
 		cmocka_unit_test(weft_udp_send__no_descriptors),
 		cmocka_unit_test(weft_udp_send__ecn_capable),
 		cmocka_unit_test(weft_udp_recv__nothing),
