@@ -372,10 +372,7 @@ static void apply_echo(struct weft_srd *srd, struct weft_active *act, const stru
 		act->tx.rack_valid = true;
 	}
 	act->probe_echoed |= echo->probe;
-	if (!(path->flags & WEFT_PATH_SEEN) ||
-	    weft_ts_is_younger(srd->now, echo->tx_ts, path->acked_ts))
-		path->acked_ts = echo->tx_ts;
-	path->flags |= WEFT_PATH_SEEN;
+	weft_path_on_arrived(srd, path, echo->tx_ts, echo->psn);
 	rtt = (weft_ns)age << 4;
 	if (echo->hold < UINT16_MAX && hold < rtt) {
 		weft_cc_on_sample(srd, act, path, rtt - hold);

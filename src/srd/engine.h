@@ -65,15 +65,19 @@ struct weft_chunk {
 	struct weft_entry e[WEFT_CHUNK];
 };
 
+/* Enough to tell the order of packets that left in the same moment: they are less than WEFT_SPAN apart. */
+#define WEFT_PATH_PSN_BITS 13
+
 /* One path towards a peer. */
 struct weft_path {
 	uint32_t srtt_ns;
 	/* Transmission time (16 ns) of the latest packet known to have arrived. */
 	uint32_t acked_ts;
 	uint32_t probe_ts; /* When it was last probed, in units of 1024 ns. */
-	uint16_t inflight; /* Packets. */
-	uint8_t penalty; /* Visits of the round-robin to skip, 0 to 15. */
-	uint8_t flags; /* WEFT_PATH_*. */
+	uint32_t inflight: 10; /* Packets: WEFT_SPAN at most. */
+	uint32_t penalty: 4; /* Visits of the round-robin to skip, 0 to 15. */
+	uint32_t flags: 5; /* WEFT_PATH_*. */
+	uint32_t acked_psn : WEFT_PATH_PSN_BITS; /* Low bits, of the packet of acked_ts. */
 };
 static_assert(sizeof(struct weft_path) == 16, "path");
 
@@ -478,6 +482,11 @@ struct weft_path *weft_path_at(struct weft_srd *srd, const struct weft_active *a
 uint16_t weft_path_pick(struct weft_srd *srd, struct weft_active *act, uint32_t bytes,
 			uint16_t avoid);
 uint16_t weft_path_pick_control(struct weft_srd *srd, struct weft_active *act);
+/* The packet of this time stamp and PSN has arrived over the path. */
+void weft_path_on_arrived(struct weft_srd *srd, struct weft_path *path, uint32_t ts, uint16_t psn);
+/* Has one arrived that was sent over the path after the packet of this time stamp and PSN? */
+bool weft_path_has_overtaken(const struct weft_srd *srd, const struct weft_path *path, uint32_t ts,
+			     uint64_t psn);
 void weft_path_on_sample(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt,
 			 bool ce);
 void weft_path_on_probe(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt);

@@ -49,13 +49,14 @@ static weft_ns patience(const struct weft_srd *srd, const struct weft_active *ac
 
 /* When does this packet count as lost? NEVER: there is no evidence yet. One that was lost more than
  * three times waits twice as long each time: perhaps it is the packet, not the path (see "Shrinking"). */
-static weft_ns lost_at(struct weft_srd *srd, struct weft_active *act, const struct weft_entry *e)
+static weft_ns lost_at(struct weft_srd *srd, struct weft_active *act, uint16_t slot)
 {
+	const struct weft_entry *e = weft_txw_slot(srd, act, slot);
 	const struct weft_path *path = weft_path_at(srd, act, e->ev);
 	uint32_t ts = weft_ts(e->tx_ns), again = e->tries > 3 ? WEFT_MIN(e->tries - 3u, 16u) : 0;
 	weft_ns wait;
 
-	if (path->flags & WEFT_PATH_SEEN && weft_ts_is_younger(srd->now, path->acked_ts, ts))
+	if (weft_path_has_overtaken(srd, path, ts, weft_txw_psn(act, slot)))
 		wait = (weft_ns)path->srtt_ns + path->srtt_ns / 4 + WEFT_US(2);
 	else if (act->tx.rack_valid && weft_ts_is_younger(srd->now, act->tx.rack_ts, ts))
 		wait = patience(srd, act);
@@ -89,7 +90,7 @@ void weft_loss_scan(struct weft_srd *srd, struct weft_active *act)
 
 		if (srd->now - e->tx_ns < young)
 			break;
-		at = lost_at(srd, act, e);
+		at = lost_at(srd, act, slot);
 		if (at <= srd->now)
 			lose(srd, act, slot);
 		else

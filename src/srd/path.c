@@ -170,6 +170,29 @@ static bool is_slow(const struct weft_srd *srd, const struct weft_active *act, w
 	return rtt > act->cc.srtt + weft_cc_target(srd, act);
 }
 
+/* The order on a path. All packets of a burst may carry the same time stamp; those then left in the order of their
+ * PSNs. (Packets sent again may be an exception to that, and are only found lost a little early by it.) */
+bool weft_path_has_overtaken(const struct weft_srd *srd, const struct weft_path *path, uint32_t ts,
+			     uint64_t psn)
+{
+	uint32_t ahead = (path->acked_psn - (uint32_t)psn) & ((1u << WEFT_PATH_PSN_BITS) - 1);
+
+	if (!(path->flags & WEFT_PATH_SEEN))
+		return false;
+	if (path->acked_ts == ts)
+		return ahead && ahead < 1u << (WEFT_PATH_PSN_BITS - 1);
+	return weft_ts_is_younger(srd->now, path->acked_ts, ts);
+}
+
+void weft_path_on_arrived(struct weft_srd *srd, struct weft_path *path, uint32_t ts, uint16_t psn)
+{
+	if (weft_path_has_overtaken(srd, path, ts, psn))
+		return;
+	path->acked_ts = ts;
+	path->acked_psn = psn & ((1u << WEFT_PATH_PSN_BITS) - 1);
+	path->flags |= WEFT_PATH_SEEN;
+}
+
 /* A probe came back over a path that is out. It queued like data, so its time is that of the path. */
 void weft_path_on_probe(struct weft_srd *srd, struct weft_active *act, uint16_t ev, weft_ns rtt)
 {

@@ -85,6 +85,43 @@ static void weft_loss_scan__same_path(void **state)
 	}
 }
 
+static void tune_bursts(struct weft_srd_cfg *cfg, unsigned int id)
+{
+	(void)id;
+	cfg->burst_bytes = 65536;
+	cfg->ack_packets = 4;
+}
+
+/* Of a burst, all packets of which leave in the same moment, on one of many paths: the others tell. The burst that
+ * follows takes another path. */
+static void weft_loss_scan__same_burst(void **state)
+{
+	(void)state;
+	for (uint32_t which = 0; which < 9; which++) {
+		struct pair *p = pair_open_warm(tune_bursts);
+		const struct pair_pkt *first, *second;
+		uint64_t psn = pair_ctx(p, PAIR_B, PAIR_A)->rx_cum + which;
+
+		pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+						 .types = PAIR_T(DATA),
+						 .skip = which,
+						 .count = 1,
+						 .fate = PAIR_DROP });
+		for (int i = 0; i < 10; i++)
+			pair_post(p, PAIR_A, WEFT_SRD_SEND, 1000);
+		pair_settle(p);
+		first = again(p, psn, 0);
+		second = again(p, psn, 1);
+		assert_non_null(first);
+		assert_non_null(second);
+		assert_int_equal(first->hdr.tx_ts, again(p, psn + 1, 0)->hdr.tx_ts);
+		assert_in_range(second->sent - first->sent, WEFT_US(10), WEFT_US(18));
+		assert_int_equal(pair_stats(p, PAIR_A)->retrans_pkts, 1);
+		assert_int_equal(pair_stats(p, PAIR_A)->path_out, 1);
+		pair_close_idle(p);
+	}
+}
+
 /* Across paths: later than that, and well before the timeout. */
 static void weft_loss_scan__across_paths(void **state)
 {
@@ -549,10 +586,11 @@ static void weft_loss__probes_overtake_data(void **state)
 	pair_close_idle(p);
 }
 
+/* A fifth of the paths: on each of them the order stays. */
 static enum pair_fate some_late(struct pair *p, struct pair_pkt *pkt)
 {
 	(void)p;
-	if (pkt->from == PAIR_A && pkt->hdr.type == WEFT_PKT_DATA && pkt->hdr.psn % 5 == 0)
+	if (pkt->from == PAIR_A && pkt->hdr.type == WEFT_PKT_DATA && pkt->path % 5 == 0)
 		pkt->delay += WEFT_US(6);
 	return PAIR_PASS;
 }
@@ -592,6 +630,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(weft_loss_scan__same_path),
+		cmocka_unit_test(weft_loss_scan__same_burst),
 		cmocka_unit_test(weft_loss_scan__across_paths),
 		cmocka_unit_test(weft_loss_on_tail__last_packet),
 		cmocka_unit_test(weft_loss_on_tail__once),
