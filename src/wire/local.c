@@ -33,12 +33,29 @@
  * it once more when it takes the lane in, since a sender that skipped this would have us killed
  * by the first read on a full file system.
  *
+ * A record appears
+ *
+ * The ring holds bytes of earlier turns, and among these what applications chose, so a place may look
+ * like a record head by malice. But the receiver only ever looks at the place behind the last record that it has
+ * seen, and there stood 0 before that record's head did: for each record the sender first stores 0 behind it
+ * (where this is the place of a record that is not read yet, the ring is full), then the frame, then its head,
+ * and the head is a release. The first place of a claim is 0 before the lane is OPEN. Where the ring wraps, the
+ * record at the start is complete before the WRAP is stored that leads there. So the receiver finds 0
+ * or a whole record, also when the sender has died at any point of this.
+ *
+ * What is sent together becomes visible together: the head of the first record is held back until all others are
+ * complete (weft_lane's `held`). Were each stored at once, the receiver would fetch the lines that the sender
+ * is about to write, over and over. (Measured: lanes alone, batches of 16: 30 instead of 95 M/s.)
+ *
  * No wake-up is lost
  *
- * The receiver stores `asleep` and then loads the heads; a sender stores its head and then loads `asleep`. All
- * four are sequentially consistent, so at least one of the two sees the other's store. `asleep` is a number, and
- * each sender reports each number once: were one sender to clear it for all, its death before it wakes the
- * receiver would silence the others. */
+ * The receiver stores `asleep` and then loads the record heads; a sender stores a record head and then loads
+ * `asleep`. Each has a fence between the two, so at least one of them sees the other's store. `asleep` is a number,
+ * and each sender reports each number once: were one sender to clear it for all, its death before it wakes the
+ * receiver would silence the others.
+ *
+ * The sender's fence costs nothing that could be saved: it waits for the lines just written, but so does the lock
+ * that whoever sends gives back right afterwards. (Measured: without it neither latency nor rate change.) */
 #define _GNU_SOURCE
 #include "wire/local_internal.h"
 

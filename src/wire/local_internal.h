@@ -18,9 +18,9 @@
 
 /* A lane of our inbox. */
 struct weft_rx_lane {
-	_Atomic uint32_t *head, *tail; /* In map. */
+	_Atomic uint32_t *tail; /* In map. */
 	const uint8_t *ring; /* In map. */
-	uint32_t pos; /* What we have read; `tail` follows. */
+	uint32_t pos; /* Of the next record; `tail` follows. */
 	uint32_t told; /* `tail` as it stands in the lane. */
 	uint32_t word; /* State word of the claim that we took in. */
 	uint32_t index;
@@ -33,12 +33,15 @@ struct weft_rx_lane {
 struct weft_lane {
 	struct weft_local *local; /* ref */
 	struct weft_lane *next; /* In local->tx.lanes. */
-	_Atomic uint32_t *head, *tail; /* In map. */
+	_Atomic uint32_t *tail; /* In map. */
 	_Atomic uint32_t *state; /* In inbox. */
 	uint8_t *ring; /* In map. */
 	uint32_t ring_bytes, frame_max;
-	uint32_t pos; /* Written up to here, */
-	uint32_t told; /* visible up to here. */
+	uint32_t pos; /* Of the next record. */
+	/* Head of the first record that is not visible yet, and its place, where 0 stands; the heads behind it
+	 * stand in the ring already. 0: all is visible. */
+	uint64_t held;
+	uint32_t held_pos;
 	uint32_t tail_seen;
 	uint32_t word; /* State word of our claim. */
 	uint32_t woken; /* The last sleep that we reported. */

@@ -67,11 +67,10 @@ static void take_in(struct weft_local *local, uint32_t index, uint32_t word)
 			give_up(local, rx);
 			return;
 		}
-		rx->head = (_Atomic uint32_t *)(void *)(rx->map + weft_shm_head_off(index));
 		rx->tail = (_Atomic uint32_t *)(void *)(rx->map + weft_shm_tail_off(index));
 		rx->ring = rx->map + WEFT_SHM_CONTROL;
 	}
-	rx->pos = rx->told = WEFT_SHM_POS_FIRST;
+	rx->pos = rx->told = weft_shm_pos_first(index);
 	rx->given_up = false;
 	rx->in_use = true;
 	local->rx.used[local->rx.used_len++] = index;
@@ -130,35 +129,45 @@ static void tell_tail(struct weft_rx_lane *rx)
 	rx->told = rx->pos;
 }
 
-/* Frames of one lane, at most `max`. `head` was read from the lane. */
-static uint32_t drain(struct weft_local *local, struct weft_rx_lane *rx, uint32_t head,
-		      uint32_t max, weft_wire_rx_fn *fn, void *arg)
+/* Head of the next record, or 0 when there is none so far. */
+static uint64_t next_record(const struct weft_local *local, const struct weft_rx_lane *rx)
+{
+	const uint8_t *at = rx->ring + (rx->pos & (local->lane_bytes - 1));
+
+	/* Few frames fit into one line: fetch the second one along with the first, not after it. */
+	__builtin_prefetch(at + WEFT_SHM_CACHE_LINE);
+	return atomic_load_explicit((const _Atomic uint64_t *)(const void *)at,
+				    memory_order_acquire);
+}
+
+/* Frames of one lane, at most `max`. */
+static uint32_t drain(struct weft_local *local, struct weft_rx_lane *rx, uint32_t max,
+		      weft_wire_rx_fn *fn, void *arg)
 {
 	const uint32_t bytes = local->lane_bytes;
 	uint32_t done = 0;
 
-	if (head - rx->pos > bytes || (head - rx->pos) % WEFT_SHM_RECORD)
-		goto bad;
-	while (done < max && rx->pos != head) {
-		uint32_t off = rx->pos & (bytes - 1), left = bytes - off, used = head - rx->pos;
-		uint64_t record = atomic_load_explicit(
-			(const _Atomic uint64_t *)(const void *)(rx->ring + off),
-			memory_order_relaxed);
+	while (done < max) {
+		uint32_t off = rx->pos & (bytes - 1), left = bytes - off;
+		uint64_t record = next_record(local, rx);
 		uint32_t len = (uint32_t)record, step;
 		struct weft_wire_rx frame;
 
+		if (!record)
+			break;
 		if (record != weft_shm_record(rx->pos, len))
 			goto bad;
 		if (len == WEFT_SHM_WRAP) {
-			if (left > used)
+			/* From place to place without a frame, we could be kept here for ever. */
+			if (!off)
 				goto bad;
 			rx->pos += left;
 			continue;
 		}
 		if (len > local->frame_max)
 			goto bad;
-		step = WEFT_SHM_RECORD + (uint32_t)weft_shm_round_up(len, WEFT_SHM_RECORD);
-		if (step > left || step > used)
+		step = weft_shm_step(len);
+		if (step > left)
 			goto bad;
 		frame = (struct weft_wire_rx){ .data = rx->ring + off + WEFT_SHM_RECORD,
 					       .len = len };
@@ -171,7 +180,8 @@ static uint32_t drain(struct weft_local *local, struct weft_rx_lane *rx, uint32_
 		if (rx->pos - rx->told >= bytes / 8)
 			tell_tail(rx);
 	}
-	tell_tail(rx);
+	if (rx->pos != rx->told)
+		tell_tail(rx);
 	return done;
 
 bad:
@@ -186,16 +196,13 @@ uint32_t weft_local_recv(struct weft_local *local, uint32_t budget, weft_wire_rx
 	review_all(local);
 	while (done < budget && empty < local->rx.used_len) {
 		struct weft_rx_lane *rx;
-		uint32_t head, got;
+		uint32_t got;
 
 		if (local->rx.turn >= local->rx.used_len)
 			local->rx.turn = 0;
 		rx = &local->rx.lane[local->rx.used[local->rx.turn++]];
-		head = atomic_load_explicit(rx->head, memory_order_acquire);
-		got = 0;
-		if (head != rx->pos)
-			got = drain(local, rx, head, WEFT_MIN(budget - done, TURN_FRAMES), fn, arg);
-		else if (rx->leaving)
+		got = drain(local, rx, WEFT_MIN(budget - done, TURN_FRAMES), fn, arg);
+		if (!got && rx->in_use && rx->leaving)
 			free_lane(local, rx);
 		done += got;
 		if (!rx->in_use)
@@ -215,13 +222,13 @@ bool weft_local_sleep(struct weft_local *local)
 		local->rx.sleep++;
 	local->rx.asleep = true;
 	/* See "No wake-up is lost". */
-	atomic_store_explicit(&local->inbox->asleep, local->rx.sleep, memory_order_seq_cst);
+	atomic_store_explicit(&local->inbox->asleep, local->rx.sleep, memory_order_relaxed);
+	atomic_thread_fence(memory_order_seq_cst);
 	review_all(local);
 	for (uint32_t i = 0; i < local->rx.used_len; i++) {
 		struct weft_rx_lane *rx = &local->rx.lane[local->rx.used[i]];
 
-		if (rx->leaving ||
-		    atomic_load_explicit(rx->head, memory_order_seq_cst) != rx->pos) {
+		if (rx->leaving || next_record(local, rx)) {
 			weft_local_awake(local);
 			return true;
 		}

@@ -10,6 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+/* So far behind a frame, lines are taken for those that follow. Nearer ones the receiver fetches when it looks. */
+#define AHEAD_BYTES 256u
+
 /* Copies what the inbox says about itself and checks it against the file. */
 static int check_inbox(int fd, const struct stat *st, struct weft_shm_inbox *copy_out,
 		       struct weft_shm_layout *layout_out)
@@ -55,6 +58,15 @@ static int claim(struct weft_lane *lane, int fd, uint32_t index)
 	return 0;
 }
 
+/* A record head, or 0 where one may come. */
+static void put_head(const struct weft_lane *lane, uint32_t pos, uint64_t record,
+		     memory_order order)
+{
+	uint8_t *at = lane->ring + (pos & (lane->ring_bytes - 1));
+
+	atomic_store_explicit((_Atomic uint64_t *)(void *)at, record, order);
+}
+
 /* Memory for the claimed lane. */
 static int equip(struct weft_lane *lane, int fd, uint32_t index, off_t off)
 {
@@ -70,11 +82,10 @@ static int equip(struct weft_lane *lane, int fd, uint32_t index, off_t off)
 		return err;
 	}
 	lane->map_bytes = len;
-	lane->head = (_Atomic uint32_t *)(void *)(lane->map + weft_shm_head_off(index));
 	lane->tail = (_Atomic uint32_t *)(void *)(lane->map + weft_shm_tail_off(index));
 	lane->ring = lane->map + WEFT_SHM_CONTROL;
-	lane->pos = lane->told = lane->tail_seen = WEFT_SHM_POS_FIRST;
-	atomic_store_explicit(lane->head, lane->pos, memory_order_relaxed);
+	lane->pos = lane->tail_seen = weft_shm_pos_first(index);
+	put_head(lane, lane->pos, 0, memory_order_relaxed);
 	atomic_store_explicit(lane->tail, lane->pos, memory_order_relaxed);
 	return 0;
 }
@@ -175,7 +186,7 @@ void weft_local_disconnect(struct weft_local *local, struct weft_lane *lane)
 		at = &(*at)->next;
 	*at = lane->next;
 	local->stats.lanes_out--;
-	atomic_store_explicit(lane->head, lane->pos, memory_order_release);
+	weft_local_publish(lane);
 	/* It may have become REFUSED, or nonsense: then it is not ours to touch. */
 	while (WEFT_SHM_CLAIM(word) == WEFT_SHM_CLAIM(lane->word) &&
 	       (WEFT_SHM_STATE(word) == WEFT_SHM_OPEN || WEFT_SHM_STATE(word) == WEFT_SHM_REFUSED))
@@ -188,14 +199,8 @@ void weft_local_disconnect(struct weft_local *local, struct weft_lane *lane)
 	free(lane);
 }
 
-static void publish(struct weft_lane *lane)
-{
-	atomic_store_explicit(lane->head, lane->pos, memory_order_release);
-	lane->told = lane->pos;
-}
-
-/* Is there room, by what the receiver says now? 0, -EAGAIN, -EPIPE. */
-static int look_for_room(struct weft_lane *lane, uint32_t need)
+/* Is there room up to `end`, by what the receiver says now? 0, -EAGAIN, -EPIPE. */
+static int look_for_room(struct weft_lane *lane, uint32_t end)
 {
 	uint32_t tail = atomic_load_explicit(lane->tail, memory_order_acquire);
 	uint32_t used = lane->pos - tail;
@@ -206,9 +211,9 @@ static int look_for_room(struct weft_lane *lane, uint32_t need)
 		return -EPIPE;
 	}
 	lane->tail_seen = tail;
-	if (lane->ring_bytes - used >= need)
+	if (end - tail <= lane->ring_bytes)
 		return 0;
-	publish(lane);
+	weft_local_publish(lane);
 	lane->local->stats.tx_full++;
 	return -EAGAIN;
 }
@@ -220,17 +225,43 @@ static bool is_closed(struct weft_lane *lane)
 	       atomic_load_explicit(lane->state, memory_order_relaxed) != lane->word;
 }
 
-static void put_record(uint8_t *ring, uint32_t off, uint64_t record)
+/* The receiver read these lines in the last turn, and a write waits until they are taken from it: do that before
+ * they are needed. (Measured, 64 bytes, between two cores: 16 for a doorbell 4.4 instead of 2.9 M/s, single ones
+ * 2.6 instead of 2.1 M/s.) */
+static void take_lines(const struct weft_lane *lane, uint32_t from, uint32_t to)
 {
-	atomic_store_explicit((_Atomic uint64_t *)(void *)(ring + off), record,
-			      memory_order_relaxed);
+	from &= ~(WEFT_SHM_CACHE_LINE - 1);
+	to &= ~(WEFT_SHM_CACHE_LINE - 1);
+	for (; from != to; from += WEFT_SHM_CACHE_LINE) {
+		const uint8_t *at = lane->ring + (from & (lane->ring_bytes - 1));
+
+#if defined(__x86_64__)
+		/* The builtin is a plain prefetch where the compiler may not assume this instruction. */
+		__asm__ volatile("prefetchw %0" : : "m"(*at));
+#else
+		__builtin_prefetch(at, 1);
+#endif
+	}
+}
+
+/* The record there is complete, but for its head. */
+static void append(struct weft_lane *lane, uint32_t pos, uint32_t len)
+{
+	uint64_t record = weft_shm_record(pos, len);
+
+	if (lane->held) {
+		put_head(lane, pos, record, memory_order_relaxed);
+	} else {
+		lane->held = record;
+		lane->held_pos = pos;
+	}
 }
 
 int weft_local_send(struct weft_lane *lane, const void *head, uint32_t head_len,
 		    const struct iovec *iov, uint32_t iov_len)
 {
-	uint32_t off = lane->pos & (lane->ring_bytes - 1), left = lane->ring_bytes - off;
-	uint32_t need, step;
+	uint32_t left = lane->ring_bytes - (lane->pos & (lane->ring_bytes - 1));
+	uint32_t step, pos, next;
 	size_t len = head_len;
 	uint8_t *to;
 	int err;
@@ -241,38 +272,45 @@ int weft_local_send(struct weft_lane *lane, const void *head, uint32_t head_len,
 		return -EMSGSIZE;
 	if (is_closed(lane))
 		return -EPIPE;
-	step = WEFT_SHM_RECORD + (uint32_t)weft_shm_round_up(len, WEFT_SHM_RECORD);
-	need = step <= left ? step : left + step;
-	if (lane->ring_bytes - (lane->pos - lane->tail_seen) < need) {
-		err = look_for_room(lane, need);
+	step = weft_shm_step((uint32_t)len);
+	pos = step <= left ? lane->pos : lane->pos + left;
+	next = pos + step;
+	if (next + WEFT_SHM_RECORD - lane->tail_seen > lane->ring_bytes) {
+		err = look_for_room(lane, next + WEFT_SHM_RECORD);
 		if (err)
 			return err;
 	}
-	if (step > left) {
-		put_record(lane->ring, off, weft_shm_record(lane->pos, WEFT_SHM_WRAP));
-		lane->pos += left;
-		off = 0;
-	}
-	put_record(lane->ring, off, weft_shm_record(lane->pos, (uint32_t)len));
-	to = lane->ring + off + WEFT_SHM_RECORD;
+	/* See "A record appears". */
+	put_head(lane, next, 0, memory_order_relaxed);
+	to = lane->ring + (pos & (lane->ring_bytes - 1)) + WEFT_SHM_RECORD;
 	memcpy(to, head, head_len);
 	to += head_len;
 	for (uint32_t i = 0; i < iov_len; i++) {
 		memcpy(to, iov[i].iov_base, iov[i].iov_len);
 		to += iov[i].iov_len;
 	}
-	lane->pos += step;
+	if (pos == lane->pos) {
+		append(lane, pos, (uint32_t)len);
+	} else {
+		put_head(lane, pos, weft_shm_record(pos, (uint32_t)len), memory_order_relaxed);
+		append(lane, lane->pos, WEFT_SHM_WRAP);
+	}
+	take_lines(lane, next + AHEAD_BYTES - WEFT_MIN(step, AHEAD_BYTES), next + AHEAD_BYTES);
+	lane->pos = next;
 	lane->unflushed = true;
 	lane->local->stats.tx_frames++;
 	lane->local->stats.tx_bytes += len;
-	if (lane->pos - lane->told >= lane->ring_bytes / 4)
-		publish(lane);
+	if (lane->pos - lane->held_pos >= lane->ring_bytes / 4)
+		weft_local_publish(lane);
 	return 0;
 }
 
 void weft_local_publish(struct weft_lane *lane)
 {
-	publish(lane);
+	if (!lane->held)
+		return;
+	put_head(lane, lane->held_pos, lane->held, memory_order_release);
+	lane->held = 0;
 }
 
 bool weft_local_flush(struct weft_lane *lane)
@@ -282,10 +320,10 @@ bool weft_local_flush(struct weft_lane *lane)
 	if (!lane->unflushed)
 		return false;
 	lane->unflushed = false;
-	lane->told = lane->pos;
+	weft_local_publish(lane);
 	/* See "No wake-up is lost". */
-	atomic_store_explicit(lane->head, lane->pos, memory_order_seq_cst);
-	asleep = atomic_load_explicit(&lane->inbox->asleep, memory_order_seq_cst);
+	atomic_thread_fence(memory_order_seq_cst);
+	asleep = atomic_load_explicit(&lane->inbox->asleep, memory_order_relaxed);
 	if (!asleep || asleep == lane->woken)
 		return false;
 	lane->woken = asleep;

@@ -203,6 +203,13 @@ static void on_any(void *arg, const struct weft_wire_rx *rx)
 	*sum = weft_crc32c(*sum, rx->data, rx->len);
 }
 
+static void on_length(void *arg, const struct weft_wire_rx *rx)
+{
+	uint64_t *seen = arg;
+
+	*seen += rx->len;
+}
+
 static void send_text(struct weft_lane *lane, const char *text)
 {
 	must(weft_local_send(lane, text, (uint32_t)strlen(text), NULL, 0) == 0);
@@ -681,6 +688,145 @@ static void weft_local_send__closed_by_receiver(void **state)
 	weft_local_close(from);
 }
 
+/* Room is for whole records and for the place behind them. */
+static void weft_local_send__full_to_the_byte(void **state)
+{
+	static uint8_t buf[FRAME_MAX];
+	static const uint32_t lens[] = { 0, 1, 8, 56, 57, 500, 1016, FRAME_MAX };
+	struct weft_local *local = open_one("a");
+
+	(void)state;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(lens); i++) {
+		uint32_t len = lens[i], fit = 0, sum = 0;
+		uint32_t room = (RING - WEFT_SHM_RECORD) / weft_shm_step(len);
+		struct weft_lane *lane = connect_to(local, "a");
+
+		while (weft_local_send(lane, buf, len, NULL, 0) == 0)
+			fit++;
+		assert_int_equal(fit, room);
+		/* Refused, but what was sent before is visible: else nobody would make room. */
+		assert_int_equal(weft_local_recv(local, 1, on_any, &sum), 1);
+		if (RING % weft_shm_step(len) == 0) { /* Others wait for more, to wrap. */
+			assert_int_equal(weft_local_send(lane, buf, len, NULL, 0), 0);
+			assert_int_equal(weft_local_send(lane, buf, len, NULL, 0), -EAGAIN);
+		}
+		weft_local_disconnect(local, lane);
+		while (weft_local_recv(local, 64, on_any, &sum))
+			;
+		assert_int_equal(stats_of(local).lanes_in, 0);
+	}
+	assert_int_equal(stats_of(local).rx_bad, 0);
+	weft_local_close(local);
+}
+
+/* The longest frames that a ring takes: into an empty one they fit, wherever it stands. */
+static void weft_local_send__half_a_ring(void **state)
+{
+	struct weft_local_cfg cfg = cfg_of("a");
+	static uint8_t buf[RING / 2 - WEFT_SHM_RECORD];
+	struct weft_local *local;
+	struct weft_lane *lane;
+	struct weft_prng rnd;
+	uint64_t seen = 0;
+
+	(void)state;
+	weft_prng_init(&rnd, 13);
+	cfg.frame_max = sizeof(buf);
+	assert_int_equal(weft_local_open(&cfg, &local), 0);
+	lane = connect_to(local, "a");
+	for (int i = 0; i < 5000; i++) {
+		uint32_t len = i % 2 ? sizeof(buf) : weft_prng_below(&rnd, sizeof(buf));
+
+		assert_int_equal(weft_local_send(lane, buf, len, NULL, 0), 0);
+		weft_local_flush(lane);
+		assert_int_equal(weft_local_recv(local, 8, on_length, &seen), 1);
+	}
+	assert_int_equal(stats_of(local).tx_bytes, seen);
+	weft_local_close(local);
+}
+
+/* Payloads that look like records, of this turn and of the next, at every place where one could be looked for. */
+static uint32_t forge(uint8_t *buf, uint32_t at, uint32_t len, uint32_t turn)
+{
+	for (uint32_t off = 0; off + 8 <= len; off += 8) {
+		uint64_t record = weft_shm_record(at + off + turn, 8);
+
+		memcpy(buf + off, &record, sizeof(record));
+	}
+	return len;
+}
+
+static void weft_local_recv__payload_of_records(void **state)
+{
+	static uint8_t buf[FRAME_MAX];
+	struct weft_prng rnd;
+
+	(void)state;
+	weft_prng_init(&rnd, 11);
+	for (uint32_t turn = 0; turn <= RING; turn += RING) {
+		struct weft_local *local = open_one("a");
+		struct weft_lane *lane = connect_to(local, "a");
+		uint32_t pos = weft_shm_pos_first(0), sent = 0, seen = 0, sum = 0;
+
+		for (int i = 0; i < 20000; i++) {
+			uint32_t len = 8 * weft_prng_below(&rnd, i % 3 ? 12 : FRAME_MAX / 8);
+			uint32_t left = RING - pos % RING;
+			uint32_t at = weft_shm_step(len) <= left ? pos : pos + left;
+
+			forge(buf, at + WEFT_SHM_RECORD, len, turn);
+			if (weft_local_send(lane, buf, len, NULL, 0) == 0) {
+				pos = at + weft_shm_step(len);
+				sent++;
+			}
+			/* Nothing but what was sent, whether the last ones are visible or not. */
+			if (weft_prng_below(&rnd, 2))
+				weft_local_flush(lane);
+			if (weft_prng_below(&rnd, 2))
+				seen += weft_local_recv(local, 1 + weft_prng_below(&rnd, 8), on_any,
+							&sum);
+			assert_true(seen <= sent);
+		}
+		weft_local_flush(lane);
+		while (seen < sent) {
+			uint32_t got = weft_local_recv(local, 64, on_any, &sum);
+
+			assert_true(got > 0);
+			seen += got;
+		}
+		assert_int_equal(weft_local_recv(local, 64, on_any, &sum), 0);
+		assert_int_equal(stats_of(local).tx_bytes, stats_of(local).rx_bytes);
+		assert_int_equal(stats_of(local).rx_bad, 0);
+		weft_local_close(local);
+	}
+}
+
+/* A lane that is claimed again has the records of the one before, heads and all, unless its memory went back. */
+static void weft_local_connect__ring_of_another(void **state)
+{
+	struct weft_local *to = open_one("to"), *from = open_one("from");
+	uint32_t sum = 0;
+
+	(void)state;
+	for (int round = 0; round < 4; round++) {
+		struct weft_lane *lane = connect_to(from, "to");
+
+		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 0);
+		for (int i = 0; i < 5; i++)
+			send_text(lane, "hello");
+		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 0);
+		weft_local_publish(lane);
+		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 5);
+		weft_local_disconnect(from, lane);
+		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 0);
+		assert_int_equal(stats_of(to).lanes_in, 0);
+		if (round % 2)
+			weft_local_reap(to);
+	}
+	assert_int_equal(stats_of(to).rx_bad, 0);
+	weft_local_close(from);
+	weft_local_close(to);
+}
+
 /* Two senders with full lanes and small budgets. */
 static void weft_local_recv__in_turn(void **state)
 {
@@ -789,6 +935,59 @@ static void weft_local_reap__sender_killed(void **state)
 		assert_int_equal(stats_of(to).rx_bad, 0);
 		weft_local_reap(to);
 		assert_true(allocated("to") < 3 * (off_t)RING);
+	}
+	weft_local_close(to);
+}
+
+/* So many frames, the last of them not flushed, anywhere in the ring. */
+struct last_words {
+	uint32_t before, flushed, held;
+};
+
+static void die_midway(void *arg)
+{
+	const struct last_words *words = arg;
+	struct weft_local *local = open_one("s");
+	struct weft_lane *lane = connect_to(local, "to");
+	struct flow flow = { .from = 1 };
+
+	for (uint32_t i = 0; i < words->before + words->flushed; i++) {
+		while (send_checked(lane, &flow))
+			sched_yield();
+		weft_local_flush(lane);
+	}
+	for (uint32_t i = 0; i < words->held; i++)
+		send_checked(lane, &flow);
+	raise(SIGKILL);
+}
+
+static void weft_local_reap__sender_killed_midway(void **state)
+{
+	struct weft_local *to = open_one("to");
+	struct weft_prng rnd;
+
+	(void)state;
+	weft_prng_init(&rnd, 12);
+	for (int round = 0; round < 40; round++) {
+		struct last_words words = { .before = weft_prng_below(&rnd, 200),
+					    .flushed = weft_prng_below(&rnd, 4),
+					    .held = weft_prng_below(&rnd, 4) };
+		struct sink sink = { 0 };
+		pid_t pid = start(die_midway, &words);
+
+		while (sink.frames < words.before)
+			if (!weft_local_recv(to, 4, on_checked, &sink))
+				sched_yield();
+		assert_int_equal(reaped(pid), 256 + SIGKILL);
+		weft_local_reap(to);
+		while (weft_local_recv(to, 16, on_checked, &sink))
+			;
+		/* A quarter of a ring becomes visible by itself. */
+		assert_true(sink.frames >= words.before + words.flushed);
+		assert_true(sink.frames <= words.before + words.flushed + words.held);
+		assert_int_equal(stats_of(to).lanes_in, 0);
+		assert_int_equal(stats_of(to).rx_bad, 0);
+		weft_local_reap(to);
 	}
 	weft_local_close(to);
 }
@@ -929,11 +1128,6 @@ static uint8_t *lane_at(const struct mapped *m, uint32_t index)
 	return m->at + inbox->lane_off + (size_t)index * inbox->lane_stride;
 }
 
-static _Atomic uint32_t *head_of(const struct mapped *m, uint32_t index)
-{
-	return (_Atomic uint32_t *)(void *)(lane_at(m, index) + weft_shm_head_off(index));
-}
-
 static void set_record(const struct mapped *m, uint32_t index, uint32_t pos, uint64_t record)
 {
 	memcpy(lane_at(m, index) + WEFT_SHM_CONTROL + pos % RING, &record, sizeof(record));
@@ -941,26 +1135,26 @@ static void set_record(const struct mapped *m, uint32_t index, uint32_t pos, uin
 
 static void weft_local_recv__record_that_makes_no_sense(void **state)
 {
-	const uint32_t first = WEFT_SHM_POS_FIRST;
+	const uint32_t first = weft_shm_pos_first(0);
 	const struct {
-		uint32_t head;
 		uint64_t record;
-		uint32_t bad;
+		uint32_t frames, bad;
 	} rows[] = {
-		{ first + 16, weft_shm_record(first, 8), 0 }, /* 0: a good one */
-		{ first + 16, weft_shm_record(first, 9), 1 },
-		{ first + 16, weft_shm_record(first, 0x80000000), 1 },
-		{ first + 16, weft_shm_record(first, UINT32_MAX - 1), 1 },
-		{ first + 16, weft_shm_record(first, UINT32_MAX - 15), 1 },
-		{ first + 16, weft_shm_record(first, WEFT_SHM_WRAP), 1 }, /* 5 */
-		{ first + 16, weft_shm_record(first + RING, 8), 1 },
-		{ first + 16, 0, 1 },
-		{ first + 16, UINT64_MAX, 1 },
-		{ first + 2048, weft_shm_record(first, FRAME_MAX + 1), 1 },
-		{ first + 12, weft_shm_record(first, 4), 1 }, /* 10 */
-		{ first + RING + 8, weft_shm_record(first, 8), 1 },
-		{ first - 8, weft_shm_record(first, 8), 1 },
-		{ 0x12345678, weft_shm_record(first, 8), 1 },
+		{ weft_shm_record(first, 8), 1, 0 }, /* 0: a good one */
+		{ 0, 0, 0 },
+		{ weft_shm_record(first, FRAME_MAX), 1, 0 },
+		{ weft_shm_record(first, FRAME_MAX + 1), 0, 1 },
+		{ weft_shm_record(first, 0x80000000), 0, 1 },
+		{ weft_shm_record(first, UINT32_MAX - 1), 0, 1 }, /* 5 */
+		{ weft_shm_record(first, UINT32_MAX - 15), 0, 1 },
+		/* The whole ring, and again. */
+		{ weft_shm_record(first, WEFT_SHM_WRAP), 0, 1 },
+		{ weft_shm_record(first + RING, 8), 0, 1 },
+		{ weft_shm_record(first - RING, 8), 0, 1 },
+		{ weft_shm_record(first + 8, 8), 0, 1 }, /* 10 */
+		{ 8, 0, 1 },
+		{ UINT64_MAX, 0, 1 },
+		{ weft_shm_record(first, 8) ^ 1ull << 63, 0, 1 },
 	};
 	struct weft_local *to = open_one("to"), *from = open_one("from");
 	struct mapped m = map_inbox("to");
@@ -972,8 +1166,7 @@ static void weft_local_recv__record_that_makes_no_sense(void **state)
 		uint32_t sum = 0;
 
 		set_record(&m, 0, first, rows[i].record);
-		atomic_store(head_of(&m, 0), rows[i].head);
-		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 1 - rows[i].bad);
+		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), rows[i].frames);
 		bad += rows[i].bad;
 		assert_int_equal(stats_of(to).rx_bad, bad);
 		assert_int_equal(stats_of(to).lanes_in, 1 - rows[i].bad);
@@ -981,6 +1174,7 @@ static void weft_local_recv__record_that_makes_no_sense(void **state)
 		/* Once it has left, the lane is as good as any. */
 		weft_local_disconnect(from, lane);
 		weft_local_recv(to, 8, on_any, &sum);
+		bad = (uint32_t)stats_of(to).rx_bad;
 		weft_local_reap(to);
 	}
 	munmap(m.at, m.len);
@@ -988,30 +1182,47 @@ static void weft_local_recv__record_that_makes_no_sense(void **state)
 	weft_local_close(to);
 }
 
-/* A length that would do at another place leads beyond the end of the ring. */
+/* A length that would do at another place leads beyond the end of the ring, and a WRAP to one where another WRAP or
+ * nothing stands. */
 static void weft_local_recv__record_beyond_the_end(void **state)
 {
-	struct weft_local *to = open_one("to"), *from = open_one("from");
-	struct weft_lane *lane = connect_to(from, "to");
-	struct mapped m = map_inbox("to");
-	uint32_t sum = 0, pos = WEFT_SHM_POS_FIRST;
+	const uint32_t pos = weft_shm_pos_first(0) + 3 * 1008;
+	const struct {
+		uint64_t record, start;
+		uint32_t frames, bad;
+	} rows[] = {
+		/* 1072 bytes are left. */
+		{ weft_shm_record(pos, 1064), 0, 1, 0 }, /* 0 */
+		{ weft_shm_record(pos, 1065), 0, 0, 1 },
+		{ weft_shm_record(pos, 1072), 0, 0, 1 },
+		{ weft_shm_record(pos, WEFT_SHM_WRAP), 0, 0, 0 },
+		{ weft_shm_record(pos, WEFT_SHM_WRAP), weft_shm_record(pos + 1072, 8), 1, 0 },
+		{ weft_shm_record(pos, WEFT_SHM_WRAP), weft_shm_record(pos, 8), 0, 1 }, /* 5 */
+		{ weft_shm_record(pos, WEFT_SHM_WRAP), weft_shm_record(pos + 1072, WEFT_SHM_WRAP),
+		  0, 1 },
+	};
 	static uint8_t buf[1000];
 
 	(void)state;
-	for (int i = 0; i < 3; i++) {
-		assert_int_equal(weft_local_send(lane, buf, sizeof(buf), NULL, 0), 0);
-		weft_local_flush(lane);
-		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 1);
-		pos += sizeof(buf) + WEFT_SHM_RECORD;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
+		struct weft_local *to = open_one("to"), *from = open_one("from");
+		struct weft_lane *lane = connect_to(from, "to");
+		struct mapped m = map_inbox("to");
+		uint32_t sum = 0;
+
+		for (int k = 0; k < 3; k++) {
+			assert_int_equal(weft_local_send(lane, buf, sizeof(buf), NULL, 0), 0);
+			weft_local_flush(lane);
+			assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 1);
+		}
+		set_record(&m, 0, pos + 1072, rows[i].start);
+		set_record(&m, 0, pos, rows[i].record);
+		assert_int_equal(weft_local_recv(to, 8, on_any, &sum), rows[i].frames);
+		assert_int_equal(stats_of(to).rx_bad, rows[i].bad);
+		munmap(m.at, m.len);
+		weft_local_close(from);
+		weft_local_close(to);
 	}
-	/* 1072 bytes are left. */
-	set_record(&m, 0, pos, weft_shm_record(pos, 1072));
-	atomic_store(head_of(&m, 0), pos + 1080);
-	assert_int_equal(weft_local_recv(to, 8, on_any, &sum), 0);
-	assert_int_equal(stats_of(to).rx_bad, 1);
-	munmap(m.at, m.len);
-	weft_local_close(from);
-	weft_local_close(to);
 }
 
 /* An honest sender and one whose lane, or the table, is overwritten at random. */
@@ -1032,13 +1243,13 @@ static void weft_local_recv__garbled_at_random(void **state)
 		inbox = (void *)m.at;
 		for (int i = 0; i < 50; i++) {
 			uint8_t *at = lane_at(&m, 1);
-			uint32_t pos = WEFT_SHM_POS_FIRST + 8 * weft_prng_below(&rnd, RING);
+			uint32_t pos = weft_shm_pos_first(1) + 8 * weft_prng_below(&rnd, RING);
 
 			send_checked(bad, &flow);
 			weft_local_flush(bad);
 			switch (weft_prng_below(&rnd, 7)) {
 			case 0:
-				atomic_store(head_of(&m, 1), pos);
+				set_record(&m, 1, pos, weft_shm_record(pos, WEFT_SHM_WRAP));
 				break;
 			case 1:
 				set_record(&m, 1, pos,
@@ -1100,7 +1311,7 @@ static void weft_local_send__garbled_tail(void **state)
 			err = send_checked(lane, &flow);
 			if (err == -EPIPE)
 				break;
-			atomic_store(tail, WEFT_SHM_POS_FIRST + weft_prng_below(&rnd, 2 * RING));
+			atomic_store(tail, weft_shm_pos_first(0) + weft_prng_below(&rnd, 2 * RING));
 		}
 		assert_int_equal(err, -EPIPE);
 		assert_true(weft_local_is_gone(lane));
@@ -1351,10 +1562,13 @@ int main(void)
 		each(weft_local_connect__table_full),
 		each(weft_local_connect__memory_comes_and_goes),
 		each(weft_local_connect__no_memory),
+		each(weft_local_connect__ring_of_another),
 		each(weft_local_connect__inbox_that_makes_no_sense),
 		each(weft_local_send__visible_when_flushed),
 		each(weft_local_send__too_long),
 		each(weft_local_send__full),
+		each(weft_local_send__full_to_the_byte),
+		each(weft_local_send__half_a_ring),
 		each(weft_local_send__closed_by_receiver),
 		each(weft_local_send__garbled_tail),
 		each(weft_local_recv__in_turn),
@@ -1362,7 +1576,9 @@ int main(void)
 		each(weft_local_recv__record_that_makes_no_sense),
 		each(weft_local_recv__record_beyond_the_end),
 		each(weft_local_recv__garbled_at_random),
+		each(weft_local_recv__payload_of_records),
 		each(weft_local_reap__sender_killed),
+		each(weft_local_reap__sender_killed_midway),
 		each(weft_local_is_gone__receiver_killed),
 		each(weft_local_forked__child_keeps_nothing),
 		each(weft_local_sleep__something_is_there),
