@@ -82,6 +82,7 @@ struct weft_link {
 	uint32_t lanes_used;
 	weft_ns reap_at;
 	uint32_t quiet_polls; /* Looks in a row that found nothing. */
+	bool lanes_empty; /* The last look at them found nothing. */
 	uint32_t corked; /* Work requests posted since the last drain. */
 };
 

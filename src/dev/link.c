@@ -586,7 +586,12 @@ uint32_t weft_link_recv(struct weft_link *link)
 	if (!link->srd)
 		return 0;
 	if (link->kind == WEFT_LINK_LOCAL) {
-		got = weft_local_recv(link->local, RECV_BUDGET, on_frame, link);
+		/* A frame that was waited for goes to its client alone. To look for another one means to wait for the
+		 * line that its sender is just writing; that is for the next poll. (Measured, an ACK behind each of
+		 * them: 8 bytes take 0.71 instead of 0.96 us, and no rate is lower.) */
+		got = weft_local_recv(link->local, link->lanes_empty ? 1 : RECV_BUDGET, on_frame,
+				      link);
+		link->lanes_empty = !got;
 		if (card->now >= link->reap_at) {
 			link->reap_at = card->now + REAP_EVERY;
 			look_for_dead(link);
