@@ -37,7 +37,7 @@
 #define LANE_BYTES    (256u << 10)
 #define REAP_EVERY    WEFT_MS(500)
 #define CLOSE_MAX     WEFT_MS(40)
-#define LOCAL_PAYLOAD WEFT_DEV_MSG_MAX
+#define LOCAL_PAYLOAD (32u << 10)
 #define FRAME_MAX     (WEFT_SRD_DATA_HEAD + WEFT_DEV_MSG_MAX)
 
 /* Addresses */
@@ -387,7 +387,7 @@ int weft_link_open_local(struct weft_link *link)
 	struct weft_local_cfg local = {
 		.dir = dir,
 		.name = name,
-		.frame_max = FRAME_MAX,
+		.frame_max = WEFT_SRD_DATA_HEAD + LOCAL_PAYLOAD,
 		.lane_bytes = LANE_BYTES,
 	};
 	struct weft_srd_cfg cfg;
@@ -425,7 +425,7 @@ int weft_link_open_local(struct weft_link *link)
 	cfg.ack_hold = WEFT_US(4);
 	cfg.untagged = true; /* Lanes are in reach of one user only. */
 	cfg.ack_packets = 16;
-	cfg.ack_bytes = 32u << 10;
+	cfg.ack_bytes = 64u << 10;
 	cfg.cwnd_max = LANE_BYTES * 3 / 4; /* So a lane is never full. */
 	cfg.cwnd_init = cfg.cwnd_max;
 	err = engine_open(link, &cfg);
