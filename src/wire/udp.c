@@ -224,13 +224,18 @@ int weft_udp_open(const struct weft_udp_cfg *cfg, struct weft_udp **udp_out)
 	udp->fd[0] = rc;
 	udp->stats.sockets = 1;
 	grow_table(udp);
-	rc = open_rx(udp);
+	rc = udp_parts_open(udp);
 	if (rc)
 		goto err_close;
+	rc = open_rx(udp);
+	if (rc)
+		goto err_parts;
 	open_tx(udp);
 	*udp_out = udp;
 	return 0;
 
+err_parts:
+	udp_parts_close(udp);
 err_close:
 	close(udp->fd[0]);
 err_free:
@@ -250,6 +255,7 @@ void weft_udp_close(struct weft_udp *udp)
 	if (udp->paths_ep >= 0)
 		close(udp->paths_ep);
 	free(udp->rx.buf);
+	udp_parts_close(udp);
 	free(udp);
 }
 

@@ -8,7 +8,8 @@
  * unique) and receives everything. Paths are source ports: path 0 is the bound socket, path p > 0 a socket
  * of its own on the same address with a port of the kernel's choice, opened when the path is first used;
  * where none can be opened (descriptor limit) path 0 stands in. Frames for one destination over one path
- * that follow each other leave as one GSO send where the kernel has it, else as a sendmmsg vector.
+ * that follow each other leave as one GSO send where the kernel has it, else as a sendmmsg vector. A frame may be
+ * longer than a datagram: then it travels as parts (wire.h), which share such a send as well.
  *
  * A destination that a path is busy with gets a connected socket, which spares the kernel a look-up per
  * datagram. Path 0 cannot be connected, because it receives from everybody: most of its frames then come from a
@@ -72,10 +73,13 @@ bool weft_udp_next_unreachable(struct weft_udp *udp, union weft_sockaddr *to_out
 bool weft_udp_next_too_long(struct weft_udp *udp, union weft_sockaddr *to_out);
 
 struct weft_udp_stats {
-	uint64_t tx_calls, tx_frames, tx_bytes, tx_lost; /* tx_lost: refused by the kernel. */
+	/* Each part of a frame counts as one. tx_lost: refused by the kernel. */
+	uint64_t tx_calls, tx_frames, tx_bytes, tx_lost;
 	uint64_t tx_too_long; /* Of these, longer than the route takes: ask frame_max again. */
 	uint64_t rx_calls, rx_frames, rx_bytes, rx_empty; /* rx_empty: calls that found nothing. */
 	uint64_t rx_truncated; /* Datagrams longer than frame_max, dropped. */
+	uint64_t rx_joined; /* Frames put together from parts that did not arrive side by side. */
+	uint64_t rx_bad_parts; /* Parts that make no sense, dropped. */
 	uint32_t rcvbuf, sndbuf; /* As granted. The kernel counts its own overhead in. */
 	uint32_t sockets;
 	bool gso, gro; /* In use. */

@@ -33,8 +33,8 @@
 #define UDP_PAYLOAD_MAX_V4 (65535u - 20u - 8u)
 #define UDP_PAYLOAD_MAX_V6 (65535u - 40u - 8u)
 
-#define UDP_TX_FRAMES \
-	64u /* Of one batch; also the segments of one send that every kernel with GSO takes. */
+#define UDP_TX_FRAMES 64u /* Of one batch; a frame in parts takes a place for each. */
+#define UDP_TX_SEGS   64u /* Segments of one send that every kernel with GSO takes. */
 
 #define UDP_TOO_LONG_MAX 8u /* Destinations remembered that refused a length. */
 
@@ -52,6 +52,7 @@ struct udp_tx_msg {
 	uint32_t seg_len; /* Length of the first frame, and of all but the last. */
 	uint32_t bytes;
 	bool ended; /* By a shorter frame. */
+	bool parts; /* The latest frame is in parts, or one of its parts. */
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(uint16_t))];
@@ -96,6 +97,27 @@ struct udp_rx {
 	uint32_t found; /* Single datagrams received since a receive found nothing. */
 };
 
+#define UDP_PARTIAL 64u /* Frames of which some parts are there and others not. */
+
+struct udp_partial {
+	union weft_sockaddr from;
+	uint64_t used_at; /* On udp_parts.clock; 0: free. */
+	uint64_t got; /* Bit per part. */
+	uint32_t id;
+	uint32_t len, unit,
+		count; /* Bytes of the frame, of each part but the last; number of parts. */
+	bool ce;
+};
+
+struct udp_parts {
+	struct udp_partial partial[UDP_PARTIAL];
+	uint8_t *
+		mem; /* owns; frame_max bytes for each, never touched where all parts come side by side */
+	uint64_t clock;
+	uint32_t latest; /* Most likely the next part belongs to this one. */
+	uint32_t tx_id; /* Of the next frame that is sent in parts. */
+};
+
 /* Whom a path is busy with. */
 struct udp_streak {
 	union weft_sockaddr to;
@@ -115,6 +137,7 @@ struct weft_udp {
 			64]; /* By socket: whether its error queue has to be read. */
 	struct udp_tx tx;
 	struct udp_rx rx;
+	struct udp_parts parts;
 };
 
 /* Length of the address of our family. */
@@ -135,5 +158,13 @@ static inline void udp_set_error(struct weft_udp *udp, uint32_t socket)
 void udp_open_path(struct weft_udp *udp, uint32_t socket);
 /* The path's streak is long enough for a connected socket: get one. False: not to be had. */
 bool udp_connect(struct weft_udp *udp, uint32_t path);
+
+int udp_parts_open(struct weft_udp *udp);
+void udp_parts_close(struct weft_udp *udp);
+/* `left` bytes of a datagram begin with a part. Its segments have `seg_len` bytes, the last one what is left; 0: that
+ * is not known. Returns how many bytes it took, at least one. rx->data is then a frame that is complete with these
+ * (its `from` and `ce` are read, the rest is set), or NULL. */
+uint32_t udp_parts_take(struct weft_udp *udp, const uint8_t *data, uint32_t left, uint32_t seg_len,
+			struct weft_wire_rx *rx);
 
 #endif

@@ -30,7 +30,7 @@
 
 /* Calm: so many datagrams in a row came alone, in one piece, and unmarked by the network. Then they are received
  * without asking for more than their bytes, but for one in CALM_CHECK. One that is in several pieces after all
- * is handed over as one frame (weft_udp_cfg.joined). */
+ * is handed over as one frame (weft_udp_cfg.joined). Parts say themselves how long they are. */
 #define CALM       16u
 #define CALM_CHECK 8u
 
@@ -71,8 +71,9 @@ static bool is_calm(const struct weft_udp *udp)
 static uint32_t take(struct weft_udp *udp, struct mmsghdr *m, weft_wire_rx_fn *fn, void *arg)
 {
 	const uint8_t *data = m->msg_hdr.msg_iov->iov_base;
-	uint32_t left = m->msg_len, seg_len, frames = 0, seg_max = udp->cfg.frame_max;
+	uint32_t left = m->msg_len, seg_len, frames = 0, seg_max = udp->cfg.frame_max, used;
 	struct meta meta = read_meta(&m->msg_hdr);
+	bool calm;
 
 	if (m->msg_hdr.msg_flags & MSG_TRUNC) {
 		udp->stats.rx_truncated++;
@@ -81,7 +82,8 @@ static uint32_t take(struct weft_udp *udp, struct mmsghdr *m, weft_wire_rx_fn *f
 	seg_len = meta.seg_len > 0 ? meta.seg_len : left;
 	if (meta.seg_len || meta.ce)
 		udp->rx.calm = 0;
-	if (is_calm(udp))
+	calm = is_calm(udp);
+	if (calm)
 		seg_max = left;
 	do {
 		struct weft_wire_rx rx = {
@@ -91,12 +93,18 @@ static uint32_t take(struct weft_udp *udp, struct mmsghdr *m, weft_wire_rx_fn *f
 			.ce = meta.ce,
 		};
 
-		data += rx.len;
-		left -= rx.len;
-		if (rx.len > seg_max) {
+		used = rx.len;
+		if (used && *data == WEFT_WIRE_PART) {
+			used = udp_parts_take(udp, data, left, calm ? 0 : seg_len, &rx);
+			udp->rx.calm = 0;
+		} else if (rx.len > seg_max) {
 			udp->stats.rx_truncated++;
-			continue;
+			rx.data = NULL;
 		}
+		data += used;
+		left -= used;
+		if (!rx.data)
+			continue;
 		frames++;
 		udp->stats.rx_frames++;
 		udp->stats.rx_bytes += rx.len;

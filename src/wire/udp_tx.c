@@ -22,6 +22,7 @@
 #include "wire/udp_internal.h"
 
 #include "base/assert.h"
+#include "base/bytes.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -242,21 +243,53 @@ void weft_udp_flush(struct weft_udp *udp)
 	tx->msgs = tx->frames = tx->head_used = 0;
 }
 
-/* May a frame of this length become the next segment of the message? Their number needs no check: a batch
- * has no more frames than a message may have. */
-static bool can_join(const struct weft_udp *udp, const struct udp_tx_msg *msg,
-		     const union weft_sockaddr *to, uint32_t path, uint32_t len)
+/* May `segs` segments, of which the first has `len` bytes and all have `bytes`, be the next of the message? */
+static bool has_room(const struct weft_udp *udp, const struct udp_tx_msg *msg, uint32_t len,
+		     uint32_t segs, uint32_t bytes)
 {
-	uint32_t max = to->sa.sa_family == AF_INET ? UDP_PAYLOAD_MAX_V4 : UDP_PAYLOAD_MAX_V6;
+	uint32_t max =
+		udp->cfg.addr.sa.sa_family == AF_INET ? UDP_PAYLOAD_MAX_V4 : UDP_PAYLOAD_MAX_V6;
 
 	return udp->stats.gso && !msg->ended && len > 0 && len <= msg->seg_len &&
-	       msg->bytes + len <= max && msg->path == path && weft_udp_is_same(&msg->to, to);
+	       msg->frames + segs <= UDP_TX_SEGS && msg->bytes + bytes <= max;
 }
 
-static void join(struct weft_udp *udp, uint32_t len, uint32_t pieces)
+static struct udp_tx_msg *last_msg(struct weft_udp *udp)
+{
+	return &udp->tx.msg[udp->tx.msgs - 1];
+}
+
+/* May this frame, whole, become the next segment of the latest message? */
+static bool can_join(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path,
+		     uint32_t len)
+{
+	const struct udp_tx_msg *msg;
+
+	if (!udp->tx.msgs)
+		return false;
+	msg = last_msg(udp);
+	return has_room(udp, msg, len, 1, len) && msg->path == path &&
+	       weft_udp_is_same(&msg->to, to);
+}
+
+/* May this frame, in parts? Not behind a whole one of the same length: a receiver that does not know how long the
+ * segments are (udp_rx.c) would not find where that ends. */
+static bool can_join_parts(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path,
+			   uint32_t seg_len, uint32_t parts, uint32_t bytes)
+{
+	const struct udp_tx_msg *msg;
+
+	if (!udp->tx.msgs)
+		return false;
+	msg = last_msg(udp);
+	return msg->parts && seg_len == msg->seg_len && has_room(udp, msg, seg_len, parts, bytes) &&
+	       msg->path == path && weft_udp_is_same(&msg->to, to);
+}
+
+static void join(struct weft_udp *udp, uint32_t len, uint32_t pieces, bool parts)
 {
 	struct udp_tx *tx = &udp->tx;
-	struct udp_tx_msg *msg = &tx->msg[tx->msgs - 1];
+	struct udp_tx_msg *msg = last_msg(udp);
 	struct msghdr *hdr = &tx->hdr[tx->msgs - 1].msg_hdr;
 
 	if (hdr->msg_control == NULL) {
@@ -270,6 +303,7 @@ static void join(struct weft_udp *udp, uint32_t len, uint32_t pieces)
 	msg->frames++;
 	msg->bytes += len;
 	msg->ended = len < msg->seg_len;
+	msg->parts = parts;
 }
 
 static void copy_address(union weft_sockaddr *out, const union weft_sockaddr *in)
@@ -296,13 +330,12 @@ static bool is_connected(struct weft_udp *udp, const union weft_sockaddr *to, ui
 	return streak->connected && (path || streak->len % UDP_IDENTIFY);
 }
 
-static void begin(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path, uint32_t len,
-		  uint32_t pieces)
+static void begin(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path,
+		  bool connected, uint32_t len, uint32_t pieces, bool parts)
 {
 	struct udp_tx *tx = &udp->tx;
 	struct udp_tx_msg *msg = &tx->msg[tx->msgs];
 	struct msghdr *hdr = &tx->hdr[tx->msgs++].msg_hdr;
-	bool connected = is_connected(udp, to, path);
 
 	copy_address(&msg->to, to);
 	msg->path = path;
@@ -313,6 +346,7 @@ static void begin(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t 
 	msg->frames = 1;
 	msg->seg_len = msg->bytes = len;
 	msg->ended = false;
+	msg->parts = parts;
 	hdr->msg_iov = &tx->iov[tx->iov_at[tx->frames]];
 	hdr->msg_iovlen = pieces;
 	hdr->msg_control = NULL;
@@ -330,17 +364,131 @@ static struct iovec *put_copy(struct udp_tx *tx, struct iovec *at, const void *d
 	return at + 1;
 }
 
+/* The datagram whose pieces were put behind those of the one before is complete, and belongs to the latest message. */
+static void end_datagram(struct udp_tx *tx, uint32_t len, uint32_t pieces)
+{
+	tx->len[tx->frames++] = len;
+	tx->iov_at[tx->frames] = tx->iov_at[tx->frames - 1] + pieces;
+}
+
+static void send_whole(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path,
+		       const struct weft_wire_tx *frame, uint32_t len)
+{
+	struct udp_tx *tx = &udp->tx;
+	struct iovec *first = &tx->iov[tx->iov_at[tx->frames]], *at = first;
+	uint32_t pieces;
+
+	at = put_copy(tx, at, frame->head, frame->head_len);
+	for (uint32_t i = 0; i < frame->iov_len; i++)
+		if (frame->iov[i].iov_len > 0)
+			*at++ = frame->iov[i];
+	at = put_copy(tx, at, frame->tail, frame->tail_len);
+	pieces = (uint32_t)(at - first);
+	if (can_join(udp, to, path, len))
+		join(udp, len, pieces, false);
+	else
+		begin(udp, to, path, is_connected(udp, to, path), len, pieces, false);
+	end_datagram(tx, len, pieces);
+}
+
+/* What of a frame has not yet gone into a part. */
+struct rest {
+	struct iovec piece[2 + WEFT_WIRE_IOV_MAX];
+	struct iovec *at;
+};
+
+static uint8_t *put_part_head(struct udp_tx *tx)
+{
+	uint8_t *head = tx->head + tx->head_used;
+
+	tx->head_used += WEFT_WIRE_PART_HEAD;
+	return head;
+}
+
+/* Puts the next `len` bytes behind the piece that ends at `at`; returns where the next piece goes. */
+static struct iovec *put_rest(struct rest *rest, struct iovec *at, uint32_t len)
+{
+	while (len > 0) {
+		uint32_t n = (uint32_t)WEFT_MIN(len, rest->at->iov_len);
+		uint8_t *from = rest->at->iov_base,
+			*end = (uint8_t *)at[-1].iov_base + at[-1].iov_len;
+
+		if (from == end)
+			at[-1].iov_len += n;
+		else
+			*at++ = (struct iovec){ from, n };
+		len -= n;
+		rest->at->iov_base = from + n;
+		rest->at->iov_len -= n;
+		if (!rest->at->iov_len)
+			rest->at++;
+	}
+	return at;
+}
+
+static void send_parts(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path,
+		       const struct weft_wire_tx *frame, uint32_t len)
+{
+	struct udp_tx *tx = &udp->tx;
+	uint32_t unit = frame->seg_max - WEFT_WIRE_PART_HEAD, parts = (len + unit - 1) / unit;
+	struct rest rest = { .at = rest.piece };
+	struct iovec *end = rest.piece;
+	uint32_t id = udp->parts.tx_id++;
+	bool connected, joins;
+	uint8_t *head;
+
+	if (parts > WEFT_WIRE_PARTS_MAX) {
+		count_lost(udp, to, 1, EMSGSIZE);
+		return;
+	}
+	if (tx->frames + parts > UDP_TX_FRAMES)
+		weft_udp_flush(udp);
+	joins = can_join_parts(udp, to, path, frame->seg_max, parts,
+			       len + parts * WEFT_WIRE_PART_HEAD);
+	/* All parts leave by one socket: a frame is known by its source. */
+	connected = !joins && is_connected(udp, to, path);
+
+	head = put_part_head(tx);
+	end = put_copy(tx, end, frame->head, frame->head_len);
+	for (uint32_t i = 0; i < frame->iov_len; i++)
+		if (frame->iov[i].iov_len > 0)
+			*end++ = frame->iov[i];
+	put_copy(tx, end, frame->tail, frame->tail_len);
+
+	for (uint32_t i = 0; i < parts; i++) {
+		uint32_t n = WEFT_MIN(len - i * unit, unit), seg_len = WEFT_WIRE_PART_HEAD + n;
+		struct iovec *first = &tx->iov[tx->iov_at[tx->frames]];
+		uint32_t pieces;
+
+		if (i)
+			head = put_part_head(tx);
+		head[0] = WEFT_WIRE_PART;
+		head[1] = (uint8_t)i;
+		head[2] = (uint8_t)parts;
+		head[3] = 0;
+		weft_put32(head + 4, id);
+		weft_put16(head + 8, (uint16_t)len);
+		weft_put16(head + 10, (uint16_t)n);
+		*first = (struct iovec){ head, WEFT_WIRE_PART_HEAD };
+		pieces = (uint32_t)(put_rest(&rest, first + 1, n) - first);
+		if (i ? has_room(udp, last_msg(udp), seg_len, 1, seg_len) : joins)
+			join(udp, seg_len, pieces, true);
+		else
+			begin(udp, to, path, connected, seg_len, pieces, true);
+		end_datagram(tx, seg_len, pieces);
+	}
+}
+
 void weft_udp_send(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t path,
 		   const struct weft_wire_tx *frame)
 {
-	struct udp_tx *tx = &udp->tx;
-	struct iovec *at = &tx->iov[tx->iov_at[tx->frames]], *first = at;
-	uint32_t p = path % udp->cfg.paths, pieces;
+	uint32_t p = path % udp->cfg.paths;
 	size_t len = (size_t)frame->head_len + frame->tail_len;
 
 	weft_assert(len <= WEFT_WIRE_HEAD_MAX && frame->iov_len <= WEFT_WIRE_IOV_MAX);
 	for (uint32_t i = 0; i < frame->iov_len; i++)
 		len += frame->iov[i].iov_len;
+	weft_assert(!frame->seg_max || frame->seg_max > WEFT_WIRE_PART_HEAD);
 	if (len > udp->cfg.frame_max || to->sa.sa_family != udp->cfg.addr.sa.sa_family) {
 		count_lost(udp, to, 1, len > udp->cfg.frame_max ? EMSGSIZE : EAFNOSUPPORT);
 		return;
@@ -349,20 +497,10 @@ void weft_udp_send(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t
 		udp_open_path(udp, p);
 	if (udp->fd[p] == udp->fd[0])
 		p = 0;
-
-	at = put_copy(tx, at, frame->head, frame->head_len);
-	for (uint32_t i = 0; i < frame->iov_len; i++)
-		if (frame->iov[i].iov_len > 0)
-			*at++ = frame->iov[i];
-	at = put_copy(tx, at, frame->tail, frame->tail_len);
-	pieces = (uint32_t)(at - first);
-
-	if (tx->msgs > 0 && can_join(udp, &tx->msg[tx->msgs - 1], to, p, (uint32_t)len))
-		join(udp, (uint32_t)len, pieces);
+	if (frame->seg_max && len > frame->seg_max)
+		send_parts(udp, to, p, frame, (uint32_t)len);
 	else
-		begin(udp, to, p, (uint32_t)len, pieces);
-	tx->len[tx->frames++] = (uint32_t)len;
-	tx->iov_at[tx->frames] = tx->iov_at[tx->frames - 1] + pieces;
-	if (tx->frames == UDP_TX_FRAMES)
+		send_whole(udp, to, p, frame, (uint32_t)len);
+	if (udp->tx.frames == UDP_TX_FRAMES)
 		weft_udp_flush(udp);
 }

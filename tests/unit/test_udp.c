@@ -163,6 +163,8 @@ static void fill(uint8_t *data, uint32_t i, uint32_t len)
 {
 	for (uint32_t k = 0; k < len; k++)
 		data[k] = (uint8_t)(i * 7 + k + k / 256);
+	if (len)
+		data[0] |= 0x20; /* No frame begins like a part. */
 }
 
 static void send_frame(struct weft_udp *udp, const union weft_sockaddr *to, uint16_t path,
