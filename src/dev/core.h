@@ -77,6 +77,8 @@ struct weft_link {
 	union weft_sockaddr from; /* Source of the latest frame, and what it stands for. */
 	struct weft_gid from_address;
 	bool from_known;
+	const uint8_t *frame; /* The one that the engine is at; borrowed ... */
+	uint32_t piece; /* ... and in how long pieces it lies (weft_wire_rx). */
 	struct weft_local *local; /* owns */
 	struct weft_link_lane *lanes; /* owns: WEFT_LANES_MAX. */
 	uint32_t lanes_used;

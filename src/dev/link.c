@@ -40,6 +40,10 @@
 #define LOCAL_PAYLOAD (32u << 10)
 #define FRAME_MAX     (WEFT_SRD_DATA_HEAD + WEFT_DEV_MSG_MAX)
 
+static_assert(WEFT_SRD_TRAIN_MAX == WEFT_DEV_MSG_MAX && WEFT_SRD_PART_HEAD == WEFT_WIRE_PART_HEAD &&
+		      WEFT_SRD_HEAD_MAX <= WEFT_WIRE_HEAD_MAX,
+	      "the engine's trains are the wire's frames in parts, and heads lie in one piece");
+
 /* Addresses */
 
 void weft_link_address(const struct weft_card *card, const struct weft_gid *gid, uint8_t slot,
@@ -127,6 +131,25 @@ static void inbox_name(const struct weft_gid *address, char *name, size_t len)
 
 /* The engine's questions. `owner` is the link. */
 
+/* The bytes of a payload, where its frame may lie in pieces: how many of them follow each other at `data`. */
+static uint32_t piece_len(const struct weft_link *link, const uint8_t *data, uint32_t len)
+{
+	uint32_t off;
+
+	if (!link->piece)
+		return len;
+	off = (uint32_t)(data - link->frame) % (link->piece + WEFT_WIRE_PART_HEAD);
+	return WEFT_MIN(len, link->piece - off);
+}
+
+static void copy_out(const struct weft_link *link, uint8_t *to, const uint8_t *data, uint32_t len)
+{
+	for (uint32_t n; len; to += n, data += n + WEFT_WIRE_PART_HEAD, len -= n) {
+		n = piece_len(link, data, len);
+		memcpy(to, data, n);
+	}
+}
+
 static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_info *info,
 				       uint64_t *recv_out)
 {
@@ -135,7 +158,13 @@ static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_in
 
 static void recv_place(void *owner, uint64_t recv, uint32_t off, const void *data, uint32_t len)
 {
-	weft_rq_place(((struct weft_link *)owner)->card, recv, off, data, len);
+	struct weft_link *link = owner;
+	const uint8_t *at = data;
+
+	for (uint32_t n; len; off += n, at += n + WEFT_WIRE_PART_HEAD, len -= n) {
+		n = piece_len(link, at, len);
+		weft_rq_place(link->card, recv, off, at, n);
+	}
 }
 
 static void recv_done(void *owner, uint64_t recv, const struct weft_srd_msg_info *info)
@@ -167,7 +196,7 @@ static enum weft_srd_status remote_write(void *owner, const struct weft_srd_msg_
 	enum weft_srd_status status = remote_check(owner, info, WEFT_ACCESS_REMOTE_WRITE, &at);
 
 	if (status == WEFT_SRD_OK && len)
-		memcpy((uint8_t *)at + off, data, len);
+		copy_out(owner, (uint8_t *)at + off, data, len);
 	return status;
 }
 
@@ -182,12 +211,16 @@ static enum weft_srd_status read_place(void *owner, uint64_t cookie, uint32_t of
 				       uint32_t len)
 {
 	struct weft_link *link = owner;
+	const uint8_t *from = data;
 	struct weft_qp *qp;
 	struct weft_wqe *wqe = weft_sq_by_cookie(link->card, cookie, &qp);
 
 	if (!wqe)
 		return WEFT_SRD_INVALID_LKEY;
-	weft_sges_put(link->card, wqe->wr.sge, wqe->wr.sge_len, off, data, len);
+	for (uint32_t n; len; off += n, from += n + WEFT_WIRE_PART_HEAD, len -= n) {
+		n = piece_len(link, from, len);
+		weft_sges_put(link->card, wqe->wr.sge, wqe->wr.sge_len, off, from, n);
+	}
 	return WEFT_SRD_OK;
 }
 
@@ -358,6 +391,7 @@ int weft_link_open_udp(struct weft_link *link)
 		frame = WEFT_MIN(frame, card->info->mtu - (card->info->ip.v6 ? 48u : 28u));
 	weft_udp_stats(link->udp, &stats);
 	cfg.payload_max = WEFT_MIN(frame - WEFT_SRD_DATA_HEAD, WEFT_DEV_MSG_MAX);
+	cfg.trains = true;
 	cfg.paths = udp.paths;
 	cfg.burst_bytes = 65536 - 512;
 	cfg.rtt_hint = WEFT_US(50);
@@ -550,6 +584,33 @@ static const struct weft_gid *address_of(struct weft_link *link, const union wef
 	return link->from_known ? &link->from_address : &nobody;
 }
 
+/* All packets of a frame that is in one piece. */
+static void on_packets(struct weft_link *link, struct weft_srd_rx in, uint32_t left)
+{
+	link->piece = 0;
+	for (; left; left -= in.len, in.data += in.len) {
+		in.len = weft_srd_packet_len(in.data, left);
+		weft_srd_on_packet(link->srd, &in, link->card->now);
+	}
+}
+
+/* The first packet of a frame in pieces lies as it came. What rides behind it is short, as a rule, and is put together. */
+static void on_pieces(struct weft_link *link, struct weft_srd_rx in, uint32_t left)
+{
+	uint32_t step = link->piece + WEFT_WIRE_PART_HEAD;
+	uint8_t rest[FRAME_MAX];
+
+	in.len = weft_srd_packet_len(in.data, left);
+	weft_srd_on_packet(link->srd, &in, link->card->now);
+	left -= in.len;
+	if (!left)
+		return;
+	in.data += in.len / link->piece * step + in.len % link->piece;
+	copy_out(link, rest, in.data, left);
+	in.data = rest;
+	on_packets(link, in, left);
+}
+
 static void on_frame(void *arg, const struct weft_wire_rx *rx)
 {
 	struct weft_link *link = arg;
@@ -559,10 +620,12 @@ static void on_frame(void *arg, const struct weft_wire_rx *rx)
 		return;
 	if (rx->from)
 		in.from = *address_of(link, rx->from);
-	for (uint32_t left = rx->len; left; left -= in.len, in.data += in.len) {
-		in.len = weft_srd_packet_len(in.data, left);
-		weft_srd_on_packet(link->srd, &in, link->card->now);
-	}
+	link->frame = rx->data;
+	link->piece = rx->piece;
+	if (rx->piece)
+		on_pieces(link, in, rx->len);
+	else
+		on_packets(link, in, rx->len);
 }
 
 static void look_for_dead(struct weft_link *link)
@@ -690,6 +753,7 @@ static void send_udp(struct weft_link *link, const struct waiting *w,
 		.head_len = w->tx.head_len,
 		.iov = w->iov,
 		.iov_len = w->iov_len,
+		.seg_max = w->tx.seg_max,
 	};
 	union weft_sockaddr to;
 

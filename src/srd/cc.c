@@ -33,9 +33,9 @@ static uint32_t cwnd_max(const struct weft_srd *srd)
 	return srd->cfg.cwnd_max ? srd->cfg.cwnd_max : bdp_share(srd, MAX_PERCENT);
 }
 
-static uint32_t cwnd_min(const struct weft_srd *srd)
+static uint32_t cwnd_min(const struct weft_srd *srd, const struct weft_active *act)
 {
-	return srd->cfg.payload_max + WEFT_SRD_DATA_HEAD;
+	return WEFT_MAX(srd->cfg.payload_max, srd->ctxs[act->ctx].payload) + WEFT_SRD_DATA_HEAD;
 }
 
 static void zero_round(struct weft_srd *srd, struct weft_active *act)
@@ -57,7 +57,7 @@ void weft_cc_reset(struct weft_srd *srd, struct weft_active *act, uint32_t srtt_
 	act->cc.base_next = WEFT_NS_NEVER;
 	act->cc.base_at = srd->now;
 	act->cc.base_known = false;
-	act->cc.cwnd = WEFT_MAX(WEFT_MIN(init, cwnd_max(srd)), cwnd_min(srd));
+	act->cc.cwnd = WEFT_MAX(WEFT_MIN(init, cwnd_max(srd)), cwnd_min(srd, act));
 	act->cc.avg_delay = 0;
 	zero_round(srd, act);
 	act->cc.credit_mode = false;
@@ -170,7 +170,7 @@ void weft_cc_on_sample(struct weft_srd *srd, struct weft_active *act, struct wef
 
 static void cut_to(struct weft_srd *srd, struct weft_active *act, uint64_t bytes)
 {
-	bytes = WEFT_MAX(bytes, cwnd_min(srd));
+	bytes = WEFT_MAX(bytes, cwnd_min(srd, act));
 	if (bytes >= act->cc.cwnd)
 		return;
 	act->cc.cwnd = (uint32_t)bytes;
@@ -202,9 +202,10 @@ static void grow(struct weft_srd *srd, struct weft_active *act, uint32_t bytes)
 	if (avg < target / 8)
 		more = bytes / 2;
 	else if (avg < target)
-		more = (uint64_t)bytes * 4 * cwnd_min(srd) / act->cc.cwnd * (target - avg) / target;
+		more = (uint64_t)bytes * 4 * cwnd_min(srd, act) / act->cc.cwnd * (target - avg) /
+		       target;
 	else
-		more = (uint64_t)bytes * cwnd_min(srd) / act->cc.cwnd / 8;
+		more = (uint64_t)bytes * cwnd_min(srd, act) / act->cc.cwnd / 8;
 	act->cc.cwnd = (uint32_t)WEFT_MIN(act->cc.cwnd + more, max);
 }
 

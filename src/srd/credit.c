@@ -92,7 +92,7 @@ void weft_credit_on_pull(struct weft_srd *srd, struct weft_ctx *ctx, uint16_t pu
 static void grant(struct weft_srd *srd, struct weft_ctx *ctx)
 {
 	uint32_t turn =
-		GRANT_PACKETS * (srd->cfg.payload_max + WEFT_SRD_DATA_HEAD) / WEFT_PROTO_QUANTUM +
+		GRANT_PACKETS * (weft_payload_max(srd) + WEFT_SRD_DATA_HEAD) / WEFT_PROTO_QUANTUM +
 		1;
 	uint32_t quanta = WEFT_MIN((uint32_t)demand(ctx), turn);
 

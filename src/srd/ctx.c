@@ -94,7 +94,7 @@ static void deactivate(struct weft_srd *srd, struct weft_ctx *ctx)
 	weft_txw_drop_all(srd, act);
 	ctx->tx_next = act->tx.next;
 	ctx->srtt_ns = (uint32_t)WEFT_MIN(act->cc.srtt, UINT32_MAX);
-	ctx->payload = ctx->agreed; /* The way may be wide again. */
+	ctx->payload = weft_ctx_payload(ctx); /* The way may be wide again. */
 	if (ctx->state == WEFT_CTX_OPEN)
 		ctx->hs_at = weft_coarse_ts(srd->now);
 	ctx->credit_used =
@@ -417,6 +417,7 @@ void weft_ctx_fail(struct weft_srd *srd, struct weft_ctx *ctx, enum weft_srd_sta
 	ctx->granted = ctx->peer_pull = ctx->credit_got = ctx->credit_used = 0;
 	ctx->ack_seq = ctx->ack_seq_seen = 0;
 	ctx->payload = ctx->agreed = (uint16_t)srd->cfg.payload_max;
+	ctx->trains &= (uint8_t)~WEFT_TRAINS_ON;
 	if (!act)
 		return;
 	act->cc.credit_used = 0;

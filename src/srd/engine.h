@@ -218,6 +218,9 @@ enum weft_ctx_state {
 #define WEFT_CTX_F_PEND_CRC 0x40u /* ... in the HELLO that we answered. */
 #define WEFT_CTX_F_DEMAND   0x80u /* On the pacer's list. */
 
+#define WEFT_TRAINS_ON   0x01u /* Packets may travel in several datagrams ... */
+#define WEFT_TRAINS_PEND 0x02u /* ... by the HELLO that we answered. */
+
 /* What is kept of a peer while nothing is under way. */
 struct weft_ctx {
 	struct weft_gid gid;
@@ -237,7 +240,7 @@ struct weft_ctx {
 	/* Units of 1024 ns. Handshake: time of the next try. OPEN: of the last rest. */
 	uint32_t hs_at;
 	uint16_t refs;
-	/* Bytes per packet towards it: by the handshake, and at present. */
+	/* Payload that one datagram carries, by the handshake; and of packets at present: see "Trains". */
 	uint16_t agreed, payload;
 	uint16_t pend_payload;
 	uint16_t granted; /* Quanta, modulo 2^16: credits that we gave. */
@@ -247,6 +250,7 @@ struct weft_ctx {
 	uint8_t state; /* enum weft_ctx_state. */
 	uint8_t flags; /* WEFT_CTX_F_*. */
 	uint8_t hs_tries;
+	uint8_t trains; /* WEFT_TRAINS_*. */
 };
 static_assert(sizeof(struct weft_ctx) <= 120, "an idle context costs at most 120 bytes");
 
@@ -539,6 +543,30 @@ static inline struct weft_active *weft_ctx_active(const struct weft_srd *srd,
 						  const struct weft_ctx *ctx)
 {
 	return ctx->active == WEFT_NIL ? NULL : &srd->actives[ctx->active];
+}
+
+/* Trains. Where datagrams are short, what a packet costs would be paid for each, so a packet travels in several of them, which
+ * the link gives and takes side by side. It is lost when one of them is. All of them are full, so that packets in a row join;
+ * two at least. */
+static inline uint16_t weft_train_payload(uint16_t agreed)
+{
+	uint32_t unit = agreed + WEFT_SRD_DATA_HEAD - WEFT_SRD_PART_HEAD;
+	uint32_t len = (WEFT_SRD_TRAIN_MAX + WEFT_SRD_DATA_HEAD) / unit * unit;
+
+	return (uint16_t)(len > unit ? len - WEFT_SRD_DATA_HEAD : agreed);
+}
+
+/* Bytes per packet, as long as nothing speaks against it. */
+static inline uint16_t weft_ctx_payload(const struct weft_ctx *ctx)
+{
+	return ctx->trains & WEFT_TRAINS_ON ? weft_train_payload(ctx->agreed) : ctx->agreed;
+}
+
+/* The longest payload that may come in a packet from any peer, or go to one. */
+static inline uint32_t weft_payload_max(const struct weft_srd *srd)
+{
+	return srd->cfg.trains ? WEFT_MAX(srd->cfg.payload_max, WEFT_SRD_TRAIN_MAX)
+			       : srd->cfg.payload_max;
 }
 
 /* The peer's time stamps wrap after 68 s, so two of them compare right only if less than half of that

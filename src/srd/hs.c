@@ -87,9 +87,16 @@ static void renew_epoch(struct weft_srd *srd, struct weft_ctx *ctx)
 	hasten(srd, ctx);
 }
 
+/* Not with checksums: their holes are none of a payload's bytes. */
+static bool offers_trains(const struct weft_srd *srd)
+{
+	return srd->cfg.trains && !srd->cfg.payload_crc;
+}
+
 /* Both epochs are known: the context is open under them. */
 static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch,
-		     uint32_t peer_epoch, uint32_t peer_ctx, uint16_t payload, bool crc)
+		     uint32_t peer_epoch, uint32_t peer_ctx, uint16_t payload, bool crc,
+		     bool trains)
 {
 	struct weft_active *act;
 
@@ -99,7 +106,9 @@ static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch,
 	ctx->epoch = epoch;
 	ctx->peer_epoch = peer_epoch;
 	ctx->peer_ctx = peer_ctx;
-	ctx->payload = ctx->agreed = (uint16_t)WEFT_MIN(payload, srd->cfg.payload_max);
+	ctx->agreed = (uint16_t)WEFT_MIN(payload, srd->cfg.payload_max);
+	ctx->trains = trains && !crc && offers_trains(srd) ? WEFT_TRAINS_ON : 0;
+	ctx->payload = weft_ctx_payload(ctx);
 	ctx->pend_epoch = ctx->pend_peer_epoch = 0;
 	ctx->flags |= WEFT_CTX_F_ANSWERED;
 	ctx->flags &= (uint8_t) ~(WEFT_CTX_F_HELLO | WEFT_CTX_F_WELCOME | WEFT_CTX_F_PEER_CRC);
@@ -132,7 +141,8 @@ struct weft_ctx *weft_hs_match(struct weft_srd *srd, const struct weft_hdr *hdr)
 	if (ctx->pend_epoch != hdr->dst_epoch || ctx->state == WEFT_CTX_FIN || srd->closing)
 		return NULL;
 	open_ctx(srd, ctx, ctx->pend_epoch, ctx->pend_peer_epoch, ctx->pend_peer_ctx,
-		 ctx->pend_payload, ctx->flags & WEFT_CTX_F_PEND_CRC);
+		 ctx->pend_payload, ctx->flags & WEFT_CTX_F_PEND_CRC,
+		 ctx->trains & WEFT_TRAINS_PEND);
 	return ctx;
 }
 
@@ -202,6 +212,9 @@ void weft_hs_on_hello(struct weft_srd *srd, const struct weft_hdr *hdr, const ui
 	ctx->flags &= (uint8_t)~WEFT_CTX_F_PEND_CRC;
 	if (hello.features & WEFT_HELLO_F_CRC)
 		ctx->flags |= WEFT_CTX_F_PEND_CRC;
+	ctx->trains &= (uint8_t)~WEFT_TRAINS_PEND;
+	if (hello.features & WEFT_HELLO_F_TRAINS)
+		ctx->trains |= WEFT_TRAINS_PEND;
 	weft_ctx_ready(srd, ctx);
 }
 
@@ -230,7 +243,7 @@ void weft_hs_on_welcome(struct weft_srd *srd, const struct weft_hdr *hdr, const 
 		return;
 	}
 	open_ctx(srd, ctx, ctx->epoch, hello.epoch, hdr->src_ctx, hello.payload_max,
-		 hello.features & WEFT_HELLO_F_CRC);
+		 hello.features & WEFT_HELLO_F_CRC, hello.features & WEFT_HELLO_F_TRAINS);
 	/* The peer opens its end when it first sees the pair. If nothing else goes out, a probe does. */
 	act = weft_ctx_active(srd, ctx);
 	if (act)
@@ -339,7 +352,9 @@ bool weft_hs_next_packet(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 		.src = srd->cfg.gid,
 		.dst = ctx->gid,
 		.version_max = WEFT_PROTO_VERSION,
-		.features = srd->cfg.payload_crc ? WEFT_HELLO_F_CRC : 0,
+		.features = srd->cfg.payload_crc ? WEFT_HELLO_F_CRC
+			    : offers_trains(srd) ? WEFT_HELLO_F_TRAINS
+						 : 0,
 		.payload_max = (uint16_t)srd->cfg.payload_max,
 	};
 	uint16_t ev = (uint16_t)weft_prng_below(&srd->prng, srd->cfg.paths);

@@ -151,7 +151,7 @@ static void maybe_shrink(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 	/* Twice, because after an outage the first answer may come just before data is tried again. */
 	if (act->heard_rtos < 2 || ctx->payload <= WEFT_SRD_PAYLOAD_MIN)
 		return;
-	ctx->payload = next_smaller(ctx->payload);
+	ctx->payload = next_smaller(WEFT_MIN(ctx->payload, ctx->agreed));
 	srd->stats.payload_shrinks++;
 	void_long(srd, ctx, act);
 }

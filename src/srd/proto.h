@@ -89,8 +89,9 @@ struct weft_hello {
 	uint16_t payload_max;
 };
 
-#define WEFT_HELLO_F_CRC 0x01u /* The sender demands payload checksums. */
-#define WEFT_HELLO_F_ALL 0x01u
+/* A receiver ignores features that it does not know. */
+#define WEFT_HELLO_F_CRC    0x01u /* The sender demands payload checksums. */
+#define WEFT_HELLO_F_TRAINS 0x02u /* The sender takes packets in several datagrams. */
 
 /* Drop codes of an ACK besides the io status numbers. */
 #define WEFT_CODE_VOID 64u /* Consumed by a VOID: the original never arrived. */

@@ -421,7 +421,7 @@ static bool is_length_wrong(const struct weft_srd *srd, const struct weft_hdr *h
 	if (rx->len > total || (!data && total > WEFT_SRD_HEAD_MAX) ||
 	    (hdr->len && !has_body(hdr->type)))
 		return true;
-	return data && total > WEFT_SRD_DATA_HEAD + srd->cfg.payload_max;
+	return data && total > WEFT_SRD_DATA_HEAD + weft_payload_max(srd);
 }
 
 uint32_t weft_srd_packet_len(const uint8_t *data, uint32_t len)
@@ -626,7 +626,7 @@ void weft_srd_on_too_long(struct weft_srd *srd, const struct weft_gid *gid, uint
 	if (i == WEFT_NIL || srd->ctxs[i].payload <= payload_max)
 		return;
 	ctx = &srd->ctxs[i];
-	ctx->payload = (uint16_t)payload_max;
+	ctx->payload = (uint16_t)WEFT_MIN(payload_max, ctx->agreed);
 	srd->stats.payload_shrinks++;
 	if (ctx->active != WEFT_NIL)
 		weft_loss_too_long(srd, ctx, &srd->actives[ctx->active]);

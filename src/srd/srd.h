@@ -31,6 +31,8 @@
 #define WEFT_SRD_HEAD_MAX    704u /* Longest head that next_packet builds (an ACK with everything). */
 #define WEFT_SRD_DATA_HEAD   80u /* Head of every data packet: fixed header and operation. */
 #define WEFT_SRD_PAYLOAD_MIN 512u /* A link that cannot carry this much is no link. */
+#define WEFT_SRD_TRAIN_MAX   8928u /* Payload of a packet that travels in several datagrams. */
+#define WEFT_SRD_PART_HEAD   12u /* What each of these has in front. */
 
 enum weft_srd_op {
 	WEFT_SRD_SEND,
@@ -135,7 +137,11 @@ struct weft_srd_cfg {
 	uint32_t rx_msgs_max; /* Messages of several packets partly received. */
 	uint32_t packets_max; /* Packets in flight over all peers. */
 
-	uint32_t payload_max; /* Payload of one packet that our link can carry, both ways. */
+	uint32_t
+		payload_max; /* Payload of one packet that our link can carry, both ways, in one datagram. */
+	/* The link can carry frames of WEFT_SRD_TRAIN_MAX bytes of payload in several datagrams (weft_srd_tx.seg_max). Packets
+	 * are that long where the peer's can as well, and nobody demands checksums. */
+	bool trains;
 	uint32_t paths; /* 16 to 256, or 1. */
 	enum weft_srd_lb lb;
 	uint32_t burst_bytes; /* Spray unit: 0 for the single packet, else up to 64 KB. */
@@ -269,6 +275,8 @@ struct weft_srd_tx {
 	bool control; /* Carries no message data: worth a faster class where there is one. */
 	bool probe; /* Carries none either, but must queue like data. */
 	bool rides; /* Goes to where the packet before went, and the two fit into one frame of that link. */
+	uint16_t
+		seg_max; /* Longest datagram on that link: a longer frame travels in several. 0: in one. */
 	uint32_t head_len;
 	struct weft_srd_payload payload;
 	uint8_t head[WEFT_SRD_HEAD_MAX];

@@ -196,8 +196,12 @@ void weft_txw_finish(struct weft_srd *srd, const struct weft_ctx *ctx, const str
 
 	if (control)
 		tx->payload = (struct weft_srd_payload){ .kind = WEFT_SRD_PAYLOAD_NONE };
-	if (ctx)
+	tx->seg_max = 0;
+	if (ctx) {
 		tx->to = ctx->gid;
+		if (ctx->trains & WEFT_TRAINS_ON)
+			tx->seg_max = (uint16_t)(ctx->agreed + WEFT_SRD_DATA_HEAD);
+	}
 	tx->path = hdr->ev;
 	tx->control = control;
 	tx->probe = false;
