@@ -84,6 +84,8 @@
 	X(UDP_RX_BYTES, "udp_rx_bytes", "bytes of them")                                        \
 	X(UDP_RX_EMPTY, "udp_rx_empty", "calls that found nothing")                             \
 	X(UDP_RX_TRUNCATED, "udp_rx_truncated", "datagrams too long for us")                    \
+	X(UDP_RX_JOINED, "udp_rx_joined", "frames put together from scattered parts")           \
+	X(UDP_RX_BAD_PARTS, "udp_rx_bad_parts", "parts of frames that made no sense")           \
 	X(LOCAL_TX_FRAMES, "local_tx_frames", "frames sent through shared memory")              \
 	X(LOCAL_TX_BYTES, "local_tx_bytes", "bytes of them")                                    \
 	X(LOCAL_TX_FULL, "local_tx_full", "times a ring was full")                              \

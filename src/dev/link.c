@@ -399,8 +399,8 @@ int weft_link_open_udp(struct weft_link *link)
 	cfg.rto_min = WEFT_MS(2);
 	cfg.ack_delay = WEFT_US(50);
 	cfg.ack_hold = WEFT_US(20);
-	cfg.ack_packets = 16;
-	cfg.ack_bytes = 128u << 10;
+	cfg.ack_packets = 64;
+	cfg.ack_bytes = 256u << 10;
 	cfg.cwnd_max = WEFT_MAX(WEFT_MIN(stats.rcvbuf / 2, 2u << 20), 64u << 10);
 	cfg.cwnd_init = WEFT_MIN(cfg.cwnd_max, 256u << 10);
 	err = engine_open(link, &cfg);

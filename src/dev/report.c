@@ -87,6 +87,8 @@ static void add_udp(const struct weft_udp *udp, uint64_t *v)
 	v[WEFT_COUNTER_UDP_RX_BYTES] += s.rx_bytes;
 	v[WEFT_COUNTER_UDP_RX_EMPTY] += s.rx_empty;
 	v[WEFT_COUNTER_UDP_RX_TRUNCATED] += s.rx_truncated;
+	v[WEFT_COUNTER_UDP_RX_JOINED] += s.rx_joined;
+	v[WEFT_COUNTER_UDP_RX_BAD_PARTS] += s.rx_bad_parts;
 }
 
 static void add_local(const struct weft_local *local, uint64_t *v)

@@ -174,6 +174,7 @@ struct weft_active *weft_ctx_activate(struct weft_srd *srd, struct weft_ctx *ctx
 			.sendq = { WEFT_NIL, WEFT_NIL },
 			.rnr = { WEFT_NIL, WEFT_NIL },
 			.all_head = WEFT_NIL,
+			.single = ctx->agreed,
 			.ack_seq_bits =
 				UINT64_MAX }, /* What was used before the rest stays used. */
 		.rx = { .top = ctx->rx_cum,

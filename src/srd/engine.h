@@ -121,6 +121,7 @@ struct weft_active {
 		uint32_t all_head; /* Every message of this context. */
 		uint32_t reads_waiting;
 		uint32_t quantum; /* Bytes the message at the head may still send in its turn. */
+		uint16_t single; /* Payload that one datagram carries, as far as we know now. */
 		uint32_t rack_ts; /* Latest transmission (16 ns) known to have arrived. */
 		uint64_t ack_seq_bits; /* Which of the 64 ACKs up to the newest were used. */
 		uint16_t dups_seen;
@@ -240,7 +241,7 @@ struct weft_ctx {
 	/* Units of 1024 ns. Handshake: time of the next try. OPEN: of the last rest. */
 	uint32_t hs_at;
 	uint16_t refs;
-	/* Payload that one datagram carries, by the handshake; and of packets at present: see "Trains". */
+	/* Payload that one datagram carries, by the handshake; and of packets at present (see "Trains"). */
 	uint16_t agreed, payload;
 	uint16_t pend_payload;
 	uint16_t granted; /* Quanta, modulo 2^16: credits that we gave. */
@@ -474,8 +475,9 @@ void weft_loss_arm(struct weft_srd *srd, struct weft_active *act);
 void weft_loss_on_tail(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act);
 void weft_loss_on_spurious(struct weft_srd *srd, struct weft_active *act, uint32_t count);
 bool weft_loss_is_dead(const struct weft_srd *srd, const struct weft_active *act);
-/* The payload was lowered on word from the network (weft_srd_on_too_long). */
-void weft_loss_too_long(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act);
+/* The network said that one datagram carries `single` bytes of payload and no more (weft_srd_on_too_long). */
+void weft_loss_too_long(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
+			uint32_t single);
 weft_ns weft_loss_rto(const struct weft_srd *srd, const struct weft_active *act);
 
 /* path.c */
@@ -548,12 +550,12 @@ static inline struct weft_active *weft_ctx_active(const struct weft_srd *srd,
 /* Trains. Where datagrams are short, what a packet costs would be paid for each, so a packet travels in several of them, which
  * the link gives and takes side by side. It is lost when one of them is. All of them are full, so that packets in a row join;
  * two at least. */
-static inline uint16_t weft_train_payload(uint16_t agreed)
+static inline uint16_t weft_train_payload(uint32_t single)
 {
-	uint32_t unit = agreed + WEFT_SRD_DATA_HEAD - WEFT_SRD_PART_HEAD;
+	uint32_t unit = single + WEFT_SRD_DATA_HEAD - WEFT_SRD_PART_HEAD;
 	uint32_t len = (WEFT_SRD_TRAIN_MAX + WEFT_SRD_DATA_HEAD) / unit * unit;
 
-	return (uint16_t)(len > unit ? len - WEFT_SRD_DATA_HEAD : agreed);
+	return (uint16_t)(len > unit ? len - WEFT_SRD_DATA_HEAD : single);
 }
 
 /* Bytes per packet, as long as nothing speaks against it. */

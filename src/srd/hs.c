@@ -122,6 +122,7 @@ static void open_ctx(struct weft_srd *srd, struct weft_ctx *ctx, uint32_t epoch,
 	act = weft_ctx_active(srd, ctx);
 	if (act) {
 		act->tx.next = act->tx.una = ctx->tx_next;
+		act->tx.single = ctx->agreed;
 		act->rx.top = act->rx.peer_una = act->rx.refused_top = ctx->rx_cum;
 		act->last_progress = act->last_heard = act->last_tx = srd->now;
 	}

@@ -136,12 +136,12 @@ static uint16_t next_smaller(uint16_t payload)
 	return WEFT_SRD_PAYLOAD_MIN;
 }
 
-static void void_long(struct weft_srd *srd, const struct weft_ctx *ctx, struct weft_active *act)
+static void void_long(struct weft_srd *srd, struct weft_active *act, uint32_t payload)
 {
 	for (uint64_t psn = act->tx.una; psn < act->tx.next; psn++) {
 		struct weft_entry *e = weft_txw_entry(srd, act, psn);
 
-		if (e && e->state != WEFT_ENTRY_FREE && e->len > ctx->payload)
+		if (e && e->state != WEFT_ENTRY_FREE && e->len > payload)
 			e->voided = true;
 	}
 }
@@ -151,20 +151,26 @@ static void maybe_shrink(struct weft_srd *srd, struct weft_ctx *ctx, struct weft
 	/* Twice, because after an outage the first answer may come just before data is tried again. */
 	if (act->heard_rtos < 2 || ctx->payload <= WEFT_SRD_PAYLOAD_MIN)
 		return;
-	ctx->payload = next_smaller(WEFT_MIN(ctx->payload, ctx->agreed));
+	ctx->payload = next_smaller(WEFT_MIN(ctx->payload, act->tx.single));
 	srd->stats.payload_shrinks++;
-	void_long(srd, ctx, act);
+	void_long(srd, act, ctx->payload);
 }
 
-/* The way takes no such packets, so those in flight are lost, and no path is to blame. */
-void weft_loss_too_long(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act)
+/* The way takes no such datagrams, so what is in flight in them is lost, and no path is to blame. Where there are trains
+ * the same packets go out again in shorter ones; but once the payload was lowered by trial, there are none. */
+void weft_loss_too_long(struct weft_srd *srd, struct weft_ctx *ctx, struct weft_active *act,
+			uint32_t single)
 {
-	void_long(srd, ctx, act);
+	bool trains = ctx->trains & WEFT_TRAINS_ON && ctx->payload >= act->tx.single;
+
+	act->tx.single = (uint16_t)single;
+	ctx->payload = trains ? weft_train_payload(single) : act->tx.single;
+	void_long(srd, act, trains ? WEFT_SRD_TRAIN_MAX : ctx->payload);
 	for (uint16_t slot = act->tx.fly.head; slot != WEFT_SLOT_NIL;) {
 		const struct weft_entry *e = weft_txw_slot(srd, act, slot);
 		uint16_t next = e->next;
 
-		if (e->len > ctx->payload)
+		if (e->len > single)
 			weft_txw_mark_lost(srd, act, slot);
 		slot = next;
 	}

@@ -619,17 +619,19 @@ void weft_srd_on_too_long(struct weft_srd *srd, const struct weft_gid *gid, uint
 			  weft_ns now)
 {
 	uint32_t i = weft_ctx_find(srd, gid);
+	struct weft_active *act;
 	struct weft_ctx *ctx;
 
 	advance(srd, now);
 	payload_max = WEFT_MAX(payload_max, WEFT_SRD_PAYLOAD_MIN);
-	if (i == WEFT_NIL || srd->ctxs[i].payload <= payload_max)
+	if (i == WEFT_NIL)
 		return;
 	ctx = &srd->ctxs[i];
-	ctx->payload = (uint16_t)WEFT_MIN(payload_max, ctx->agreed);
+	act = weft_ctx_active(srd, ctx);
+	if (!act || WEFT_MIN(act->tx.single, ctx->payload) <= payload_max)
+		return;
 	srd->stats.payload_shrinks++;
-	if (ctx->active != WEFT_NIL)
-		weft_loss_too_long(srd, ctx, &srd->actives[ctx->active]);
+	weft_loss_too_long(srd, ctx, act, payload_max);
 	weft_ctx_arm(srd, ctx);
 }
 

@@ -192,6 +192,7 @@ void weft_txw_fill_hdr(struct weft_srd *srd, const struct weft_ctx *ctx, uint8_t
 void weft_txw_finish(struct weft_srd *srd, const struct weft_ctx *ctx, const struct weft_hdr *hdr,
 		     uint32_t body_len, bool control, struct weft_srd_tx *tx)
 {
+	const struct weft_active *act = ctx ? weft_ctx_active(srd, ctx) : NULL;
 	struct weft_hdr final = *hdr;
 
 	if (control)
@@ -200,7 +201,8 @@ void weft_txw_finish(struct weft_srd *srd, const struct weft_ctx *ctx, const str
 	if (ctx) {
 		tx->to = ctx->gid;
 		if (ctx->trains & WEFT_TRAINS_ON)
-			tx->seg_max = (uint16_t)(ctx->agreed + WEFT_SRD_DATA_HEAD);
+			tx->seg_max = (uint16_t)((act ? act->tx.single : ctx->agreed) +
+						 WEFT_SRD_DATA_HEAD);
 	}
 	tx->path = hdr->ev;
 	tx->control = control;

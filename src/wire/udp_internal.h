@@ -33,7 +33,7 @@
 #define UDP_PAYLOAD_MAX_V4 (65535u - 20u - 8u)
 #define UDP_PAYLOAD_MAX_V6 (65535u - 40u - 8u)
 
-#define UDP_TX_FRAMES 64u /* Of one batch; a frame in parts takes a place for each. */
+#define UDP_TX_FRAMES 128u /* Of one batch; a frame in parts takes a place for each. */
 #define UDP_TX_SEGS   64u /* Segments of one send that every kernel with GSO takes. */
 
 #define UDP_TOO_LONG_MAX 8u /* Destinations remembered that refused a length. */

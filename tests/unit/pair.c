@@ -527,6 +527,7 @@ static struct pair_pkt *capture(struct pair *p, unsigned int from, const struct 
 	pkt->path = tx->path;
 	pkt->control = tx->control;
 	pkt->head_len = tx->head_len;
+	pkt->seg_max = tx->seg_max;
 	pkt->len = tx->head_len + tx->payload.len;
 	pkt->frame = malloc(pkt->len);
 	assert_non_null(pkt->frame);

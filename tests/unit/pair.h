@@ -48,7 +48,7 @@ struct pair_pkt {
 	struct weft_op op; /* DATA */
 	struct weft_ack ack; /* ACK */
 	struct weft_hello hello; /* HELLO, WELCOME */
-	uint32_t head_len, len;
+	uint32_t head_len, len, seg_max;
 	uint8_t *frame; /* owns */
 };
 
