@@ -14,7 +14,9 @@ one by the ports of a packet (fib_multipath_hash_policy=1), as a switch would. W
 
 A drop rule sees what the sender's kernel sees: with segmentation offload that is bursts and not packets. Hence it is
 off on these links, unless the test asks for it. With `software` bursts are still made, and cut by the kernel just
-before the link: TCP is slow without, and whoever compares with it needs them. Needs root, iproute2, ethtool and nftables.
+before the link: TCP is slow without, and whoever compares with it needs them.
+
+Needs root, iproute2, ethtool and nftables.
 """
 import json
 import os
