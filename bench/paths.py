@@ -99,8 +99,8 @@ def loss(bench, paths):
     return [Case(f"loss-{paths}", f"1 % of the packets lost, {ways}, unshaped, WRITE 1 MiB", spec,
                  {"weft, 1 % lost": lossy(weft), "weft": weft},
                  Metric("gbytes", "GB/s", Bar(6, ">=", 0.85, "weft"))),
-            Case(f"loss-tcp-{paths}", f"1 % of the packets lost, {ways}, unshaped, TCP", spec, {"tcp, 1 % lost": lossy(tcp), "tcp": tcp},
-                 Metric("gbytes", "GB/s"))]
+            Case(f"loss-tcp-{paths}", f"1 % of the packets lost, {ways}, unshaped, TCP", spec,
+                 {"tcp, 1 % lost": lossy(tcp), "tcp": tcp}, Metric("gbytes", "GB/s"))]
 
 
 def main():
