@@ -161,7 +161,8 @@ class Bench:
         parser.add_argument("--list", action="store_true", help="names of the cases")
         parser.add_argument("--set", action="append", default=[], metavar="WEFT_X=Y", help="a setting for weft")
         parser.add_argument("--libfabric", metavar="DIR[:DIR]",
-                            help="another libfabric (and rdma-core) than the system's: folders, or those with a lib/")
+                            help="another libfabric (and rdma-core) than the system's for our own client and for MPI, not for "
+                                 "fi_pingpong: folders, or those with a lib/")
         parser.add_argument("--preload", metavar="FILE", help="another build of weft's library")
         parser.add_argument("--lock", metavar="FILE",
                             help="hold this lock during each round, where others measure on the same machine")
@@ -259,13 +260,12 @@ class Bench:
 
     def pingpong(self, world, provider, iterations):
         """The unmodified fi_pingpong, all its sizes in one run: microseconds of one way, by size. The first sizes, with
-        the program's own start in them, are those below 64 bytes and left out."""
+        the program's own start in them, are those below 64 bytes and left out. Always with the system's libfabric."""
         port = str(e2e.free_port())
         words = [self.program("fi_pingpong", "libfabric-bin"), "-p", provider, "-e", "rdm", "-m", "tagged", "-S", "all",
                  "-I", str(iterations)]
         run = self.over_weft if provider == "efa" else self.plain
-        result = run(world, [*words, "-B", port], [*words, "-P", port, world.control], int(port), 60,
-                     **self.libraries())
+        result = run(world, [*words, "-B", port], [*words, "-P", port, world.control], int(port), 60)
         found = re.findall(r"^(\S+) +\S+ +=\S+ +\S+ +\S+ +\S+ +([0-9.]+) +\S+$", result.out, re.M)
         figures = {size: float(usec) for size, usec in found}
         if any(size not in figures for size in PINGPONG_SIZES):
