@@ -87,10 +87,11 @@ class Spec:
 class Case:
     """Programs to compare: name -> function of the world, giving a dictionary with the keys of the metrics."""
 
-    def __init__(self, name, title, spec, programs, *metrics, table=False):
+    def __init__(self, name, title, spec, programs, *metrics, table=False, strays=False):
         self.name, self.title, self.spec, self.programs = name, title, spec, programs
         self.metrics = metrics
         self.table = table  # One line for each metric.
+        self.strays = strays  # Some of our processes are not our children, and would look like others.
 
 
 class Others:
@@ -161,8 +162,8 @@ class Bench:
         parser.add_argument("--list", action="store_true", help="names of the cases")
         parser.add_argument("--set", action="append", default=[], metavar="WEFT_X=Y", help="a setting for weft")
         parser.add_argument("--libfabric", metavar="DIR[:DIR]",
-                            help="another libfabric (and rdma-core) than the system's for our own client and for MPI, not for "
-                                 "fi_pingpong: folders, or those with a lib/")
+                            help="another libfabric (and rdma-core) than the system's for our own client and for MPI, "
+                                 "not for fi_pingpong: folders, or those with a lib/")
         parser.add_argument("--preload", metavar="FILE", help="another build of weft's library")
         parser.add_argument("--lock", metavar="FILE",
                             help="hold this lock during each round, where others measure on the same machine")
@@ -324,7 +325,7 @@ class Bench:
                     if not values:
                         raise
                     skipped[name] = f"failed: {reason}"
-            during = others.cores()
+            during = 0.0 if case.strays else others.cores()
         return {"values": values, "load": round(load, 2), "others_before": round(before, 2),
                 "others_during": round(during, 2), "disturbed": max(before, during) > DISTURBED_MIN}
 
@@ -502,12 +503,12 @@ def print_table(metrics):
     names = list(metrics[0]["values"])
     one_unit = len({metric["unit"] for metric in metrics}) == 1
     print("  " + f"{metrics[0]['unit'] if one_unit else '':<24}" + "".join(f"{name:>16}" for name in names)
-          + (f"{names[0] + ' / ' + names[1]:>18}  min .. max" if len(names) > 1 else ""))
+          + (f"{names[0] + ' / ' + names[1]:>24}  min .. max" if len(names) > 1 else ""))
     for metric in metrics:
         head = metric["key"] if one_unit else f"{metric['key']}, {metric['unit']}"
         line = f"  {head:<24}" + "".join(f"{figure(metric['values'][name]['median']):>16}" for name in names
                                                 if name in metric["values"])
         ratio = metric["ratios"].get(names[1]) if len(names) > 1 else None
         if ratio:
-            line += f"{figure(ratio['median']):>18}  {figure(ratio['min']) + ' .. ' + figure(ratio['max']):<14}"
+            line += f"{figure(ratio['median']):>24}  {figure(ratio['min']) + ' .. ' + figure(ratio['max']):<14}"
         print(f"{line} {'; '.join(bar_text(b) for b in metric['bars'])}".rstrip())

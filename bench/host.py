@@ -56,7 +56,7 @@ def write(bench, size):
 
 def pingpong(bench):
     def run(provider):
-        return lambda world: bench.pingpong(world, provider, 100 if bench.args.quick else 300)
+        return lambda world: bench.pingpong(world, provider, 300)
 
     return Case("pingpong", "fi_pingpong, one way, same host", LOCAL,
                 {"weft": run("efa"), "libfabric shm": run("shm")}, *[Metric(size, "us") for size in PINGPONG_SIZES],
