@@ -21,6 +21,8 @@ static const struct weft_cmd commands[] = {
 	{ "help", cmd_help, "say what the commands do", "usage: weft help [COMMAND]\n" },
 	{ "info", weft_cmd_info, "print the cards that programs see here, and who uses them",
 	  weft_cmd_info_usage },
+	{ "plan", weft_cmd_plan, "say what instance types have, and what follows from it",
+	  weft_cmd_plan_usage },
 	{ "run", weft_cmd_run, "run a program with weft's cards", weft_cmd_run_usage },
 	{ "sim", weft_cmd_sim, "run the transport in a simulated network", weft_cmd_sim_usage },
 	{ "version", cmd_version, "print the version", "usage: weft version [--json]\n" },

@@ -29,7 +29,7 @@
 #define DE    "AWS EFA documentation, eks-charts"
 #define DOC   "AWS EFA documentation"
 #define E     "eks-charts"
-#define PLAIN .busbw = NULL /* Nothing more to say. */
+#define PLAIN .notes = NULL /* Nothing more to say. */
 
 static const struct weft_instance instances[] = {
 #include "cloud/catalogue.inc"
@@ -86,6 +86,41 @@ const struct weft_instance *weft_catalogue_suggest(const char *name)
 	if (!close && dot)
 		close = largest(name, (size_t)(dot - name) + 1);
 	return close;
+}
+
+/* AWS marks its own processors with a g behind the number of the generation: c7gn, hpc7g; but not g6 or g6e. */
+bool weft_instance_is_arm(const struct weft_instance *it)
+{
+	const char *digits = it->name + strcspn(it->name, "0123456789");
+
+	if (!strncmp(it->accelerator, "gb", 2)) /* Grace is the processor beside such a GPU. */
+		return true;
+	return digits[strspn(digits, "0123456789")] == 'g';
+}
+
+const char *weft_instance_resource(const struct weft_instance *it)
+{
+	static const char *const nvidia[] = { "a10g", "a100", "b",    "gb", "h100",
+					      "h200", "l4",   "rtx-", "t4", "v100" };
+
+	for (size_t i = 0; *it->accelerator && i < WEFT_ARRAY_SIZE(nvidia); i++)
+		if (!strncmp(it->accelerator, nvidia[i], strlen(nvidia[i])))
+			return "nvidia.com/gpu";
+	if (!strncmp(it->accelerator, "trainium", 8) || !strncmp(it->accelerator, "inferentia", 10))
+		return "aws.amazon.com/neuron";
+	if (!strcmp(it->accelerator, "gaudi"))
+		return "habana.ai/gaudi";
+	return NULL;
+}
+
+enum weft_gdr weft_instance_gdr(const struct weft_instance *it)
+{
+	if (!strncmp(it->gpudirect, "required", 8) || !strncmp(it->gpudirect, "optional", 8) ||
+	    !strcmp(it->gpudirect, "Gaudi p2p"))
+		return WEFT_GDR_YES;
+	if (!strcmp(it->gpudirect, "no") || !*it->accelerator)
+		return WEFT_GDR_NO;
+	return WEFT_GDR_UNKNOWN;
 }
 
 char *weft_fact_text(struct weft_fact fact, char *buf, size_t len)

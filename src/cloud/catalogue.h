@@ -30,11 +30,9 @@ struct weft_instance {
 	struct weft_fact generation; /* Of EFA: 1 to 4. */
 	struct weft_fact nitro;
 	struct weft_fact rdma_read, rdma_write; /* 0 or 1. */
-	struct weft_fact hugepages; /* Of 2 MiB, as EKS recommends. */
+	struct weft_fact hugepages; /* Of 2 MiB, that the EFA installer sets aside on the node. */
 	const char *gpudirect; /* What aws-ofi-nccl expects: "required(RDMA)", "no", "". */
 	const char *sources;
-	const char *busbw; /* NCCL all-reduce rates that people report, GB/s; or NULL. */
-	const char *busbw_source; /* Or NULL. */
 	const char *notes; /* Or NULL. */
 };
 
@@ -52,6 +50,20 @@ static inline uint32_t weft_fact_or(struct weft_fact fact, uint32_t otherwise)
 {
 	return fact.how == WEFT_FACT_UNKNOWN ? otherwise : fact.value;
 }
+
+/* Does it have processors of the ARM architecture? */
+bool weft_instance_is_arm(const struct weft_instance *it);
+
+/* What Kubernetes calls its accelerators ("nvidia.com/gpu"). NULL: it has none, or nobody says. */
+const char *weft_instance_resource(const struct weft_instance *it);
+
+/* Do its cards read and write the memory of its accelerators? */
+enum weft_gdr {
+	WEFT_GDR_UNKNOWN,
+	WEFT_GDR_NO,
+	WEFT_GDR_YES,
+};
+enum weft_gdr weft_instance_gdr(const struct weft_instance *it);
 
 /* "4", "~4" (derived) or "?", into buf; returns buf. */
 char *weft_fact_text(struct weft_fact fact, char *buf, size_t len);
