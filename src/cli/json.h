@@ -2,8 +2,12 @@
 #ifndef WEFT_CLI_JSON_H
 #define WEFT_CLI_JSON_H
 
-/* A JSON string, with its quotes, on stdout. Bytes that are not UTF-8 become U+FFFD: names of processes and
- * values of variables may hold anything, JSON may not. NULL becomes null. */
-void weft_json_string(const char *s);
+#include "base/json.h"
+
+/* A JSON string on stdout. */
+static inline void weft_json_string(const char *s)
+{
+	weft_json_put(stdout, s);
+}
 
 #endif

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Strings of JSON. Everything else that commands print of it is numbers and punctuation. */
-#include "cli/json.h"
+#include "base/json.h"
 
 #include "base/types.h"
-
-#include <stdio.h>
 
 /* Length of the UTF-8 sequence at s; 0: not one (overlong, a surrogate, too large, cut off). */
 static int utf8_len(const unsigned char *s)
@@ -34,29 +32,29 @@ static int utf8_len(const unsigned char *s)
 	return len;
 }
 
-void weft_json_string(const char *s)
+void weft_json_put(FILE *to, const char *s)
 {
 	const unsigned char *p = (const unsigned char *)s;
 
 	if (!s) {
-		fputs("null", stdout);
+		fputs("null", to);
 		return;
 	}
-	putchar('"');
+	putc('"', to);
 	while (*p) {
 		int len = utf8_len(p);
 
 		if (!len) {
-			fputs("\\ufffd", stdout);
+			fputs("\\ufffd", to);
 			p++;
 		} else if (*p == '"' || *p == '\\') {
-			printf("\\%c", *p++);
+			fprintf(to, "\\%c", *p++);
 		} else if (*p < 0x20 || *p == 0x7f) {
-			printf("\\u%04x", *p++);
+			fprintf(to, "\\u%04x", *p++);
 		} else {
-			fwrite(p, 1, (size_t)len, stdout);
+			fwrite(p, 1, (size_t)len, to);
 			p += len;
 		}
 	}
-	putchar('"');
+	putc('"', to);
 }

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Reading JSON of strangers: bounded in size by us and in depth by jansson.
+ *
+ * A key that is there twice is refused: which of the two kubectl or a reviewer meant is anybody's guess. */
+#include "advice/jsonfile.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+json_t *weft_jsonfile_parse(const char *bytes, size_t count, char *why_out, size_t len)
+{
+	json_error_t error;
+	json_t *root = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, &error);
+
+	if (!root)
+		snprintf(why_out, len, "line %d, column %d: %s", error.line, error.column,
+			 error.text);
+	return root;
+}
+
+/* All of a stream, which may be a pipe of unknown length. */
+static char *read_all(FILE *from, size_t *count_out, char *why_out, size_t len)
+{
+	size_t cap = 1u << 16, count = 0;
+	char *bytes = malloc(cap);
+
+	while (bytes) {
+		char *more;
+
+		count += fread(bytes + count, 1, cap - count, from);
+		if (count < cap)
+			break;
+		cap *= 2;
+		more = cap <= WEFT_JSONFILE_MAX ? realloc(bytes, cap) : NULL;
+		if (!more)
+			free(bytes);
+		bytes = more;
+	}
+	if (!bytes) {
+		snprintf(why_out, len, "too large");
+		return NULL;
+	}
+	if (ferror(from)) {
+		snprintf(why_out, len, "%s", strerror(errno));
+		free(bytes);
+		return NULL;
+	}
+	*count_out = count;
+	return bytes;
+}
+
+json_t *weft_jsonfile_load(const char *path, char *why_out, size_t len)
+{
+	bool is_stdin = !strcmp(path, "-");
+	FILE *from = is_stdin ? stdin : fopen(path, "re");
+	json_t *root = NULL;
+	size_t count;
+	char *bytes;
+
+	if (!from) {
+		snprintf(why_out, len, "%s", strerror(errno));
+		return NULL;
+	}
+	bytes = read_all(from, &count, why_out, len);
+	if (bytes)
+		root = weft_jsonfile_parse(bytes, count, why_out, len);
+	free(bytes);
+	if (!is_stdin)
+		fclose(from);
+	return root;
+}
+
+json_t *weft_json_at(const json_t *from, const char *key, ...)
+{
+	json_t *at = NULL;
+	va_list args;
+
+	va_start(args, key);
+	for (const json_t *in = from; key; key = va_arg(args, const char *)) {
+		at = json_object_get(in, key);
+		in = at;
+	}
+	va_end(args);
+	return at;
+}
+
+const char *weft_json_text(const json_t *from, const char *key)
+{
+	const char *text = json_string_value(json_object_get(from, key));
+
+	return text ? text : "";
+}

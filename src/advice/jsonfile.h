@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#ifndef WEFT_ADVICE_JSONFILE_H
+#define WEFT_ADVICE_JSONFILE_H
+
+/* JSON that strangers wrote. What comes out is jansson's; its json_object_get() and json_string_value() take
+ * NULL and the wrong type for "not there", so a look into a document needs no checks in between. */
+#include "base/types.h"
+
+#include <jansson.h>
+
+/* A document of at most this size; nesting ends at 2048 (jansson's). */
+#define WEFT_JSONFILE_MAX (256u << 20)
+
+/* The document in that file, "-" being stdin; the caller json_decref()s it. NULL: why_out (of `len` bytes) says
+ * why not, with line and column where it is the text's fault. */
+json_t *weft_jsonfile_load(const char *path, char *why_out, size_t len);
+
+/* The same of bytes in memory. */
+json_t *weft_jsonfile_parse(const char *bytes, size_t count, char *why_out, size_t len);
+
+/* For hands that reach deep: weft_json_at(pod, "spec", "containers", NULL). NULL: not there. */
+json_t *weft_json_at(const json_t *from, const char *key, ...) __attribute__((sentinel));
+
+/* The string, or "". */
+const char *weft_json_text(const json_t *from, const char *key);
+
+#endif
