@@ -17,6 +17,7 @@
 
 #define CMD     "weft run"
 #define LIBRARY "libweft-preload.so"
+#define PLUGIN  "libnccl-net-weft.so"
 
 const char weft_cmd_run_usage[] =
 	"usage: weft run [SETTING...] [--] COMMAND [ARGUMENT...]\n"
@@ -31,11 +32,14 @@ const char weft_cmd_run_usage[] =
 	"                         of 127.0.0.0/8 are two hosts\n"
 	"  --wire auto|udp|local  how to reach other processes\n"
 	"  --env NAME=VALUE       any other variable\n"
+	"  --nccl                 instead, for programs that use NCCL: have NCCL send by\n"
+	"                         weft's plugin (or fail, if it cannot), and leave\n"
+	"                         libibverbs as it is\n"
 	"\n"
 	"The exit status is that of COMMAND, or 2 if it could not be run.\n";
 
 /* Beside the program in a build folder, below its prefix when installed. */
-static bool find_library(char *path, size_t len)
+static bool find_library(const char *name, char *path, size_t len)
 {
 	static const char *const places[] = { "", "../lib/weft/", "../lib/" };
 	char self[WEFT_PROGRAM_PATH_MAX], found[WEFT_PROGRAM_PATH_MAX + 64];
@@ -53,7 +57,7 @@ static bool find_library(char *path, size_t len)
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(places); i++) {
 		char real[WEFT_PROGRAM_PATH_MAX];
 
-		snprintf(found, sizeof(found), "%s%s" LIBRARY, self, places[i]);
+		snprintf(found, sizeof(found), "%s%s%s", self, places[i], name);
 		if (access(found, R_OK) || !realpath(found, real))
 			continue;
 		if (!weft_program_is_library(real)) {
@@ -71,7 +75,7 @@ static bool find_library(char *path, size_t len)
 		snprintf(path, len, "%s", real);
 		return true;
 	}
-	fprintf(stderr, CMD ": there is no " LIBRARY " in %s, nor in ../lib/weft or ../lib of it\n",
+	fprintf(stderr, CMD ": there is no %s in %s, nor in ../lib/weft or ../lib of it\n", name,
 		self);
 	return false;
 }
@@ -100,6 +104,30 @@ static bool preload(const char *library)
 	return ok;
 }
 
+/* NCCL looks for its plugin where the loader does. That NCCL_NET names it makes a plugin that is missing or fails an error
+ * of NCCL's; without it, NCCL would use sockets and say nothing. */
+static bool use_plugin(char *library)
+{
+	const char *others = getenv("LD_LIBRARY_PATH");
+	char *slash = strrchr(library, '/'), *value;
+	bool ok;
+
+	*slash = 0;
+	if (asprintf(&value, "%s%s%s", library, others && *others ? ":" : "",
+		     others ? others : "") < 0) {
+		perror(CMD);
+		return false;
+	}
+	ok = !setenv("LD_LIBRARY_PATH", value, 1) && !setenv("NCCL_NET_PLUGIN", "weft", 1) &&
+	     !setenv("NCCL_NET", "weft", 1) &&
+	     /* However far apart NCCL thinks that a GPU and the card are: the card is nowhere. */
+	     !setenv("NCCL_NET_GDR_LEVEL", "SYS", 0);
+	if (!ok)
+		perror(CMD);
+	free(value);
+	return ok;
+}
+
 /* Shared memory and counters are a loss that a program survives, the files that stand in for /sys are not:
  * libfabric leaves out a card without them. */
 static bool check_run_dir(void)
@@ -119,6 +147,7 @@ int weft_cmd_run(int argc, char **argv)
 	const struct weft_card_info *cards;
 	const char *reason;
 	uint32_t count;
+	bool nccl = false;
 	int i;
 
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
@@ -127,6 +156,10 @@ int weft_cmd_run(int argc, char **argv)
 		if (!strcmp(argv[i], "--")) {
 			i++;
 			break;
+		}
+		if (!strcmp(argv[i], "--nccl")) {
+			nccl = true;
+			continue;
 		}
 		got = weft_args_setting(CMD, argc, argv, &i);
 		if (got < 0)
@@ -147,16 +180,16 @@ int weft_cmd_run(int argc, char **argv)
 		fprintf(stderr, CMD ": %s\n", reason);
 		return 2;
 	}
-	if (!check_run_dir() || !find_library(library, sizeof(library)))
+	if (!check_run_dir() || !find_library(nccl ? PLUGIN : LIBRARY, library, sizeof(library)))
 		return 2;
 	if (!weft_program_find(argv[i], path, why, sizeof(why)) ||
-	    !weft_program_can_preload(path, why, sizeof(why))) {
+	    (!nccl && !weft_program_can_preload(path, why, sizeof(why)))) {
 		fprintf(stderr, CMD ": %s\n", why);
 		return 2;
 	}
 	if (weft_cardset_note())
 		fprintf(stderr, CMD ": note: %s\n", weft_cardset_note());
-	if (!preload(library))
+	if (nccl ? !use_plugin(library) : !preload(library))
 		return 2;
 	execv(path, argv + i);
 	fprintf(stderr, CMD ": cannot run %.256s: %s\n", path, strerror(errno));

@@ -212,6 +212,9 @@ int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n);
 uint32_t weft_qp_send_room(const struct weft_qp *qp);
 int weft_qp_post_recv(struct weft_qp *qp, const struct weft_recv_wr *wr, uint32_t n);
 
+/* What a completion's status means, in a few words. */
+const char *weft_dev_status_text(uint32_t status);
+
 /* Let the card work once: for callers that wait for something else than a completion. */
 void weft_card_progress(struct weft_card *card);
 

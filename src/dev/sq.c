@@ -113,6 +113,20 @@ void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_
 #define STATUS_UNSUPPORTED 3
 #define STATUS_INVALID_AH  4
 
+const char *weft_dev_status_text(uint32_t status)
+{
+	switch (status) {
+	case STATUS_INTERNAL:
+		return "internal error";
+	case STATUS_UNSUPPORTED:
+		return "unsupported operation";
+	case STATUS_INVALID_AH:
+		return "invalid address handle";
+	default:
+		return weft_srd_status_name((enum weft_srd_status)status);
+	}
+}
+
 static bool is_supported(const struct weft_qp *qp, uint8_t op)
 {
 	if (op <= WEFT_OP_SEND_IMM)

@@ -258,7 +258,8 @@ if ! command -v meson >/dev/null; then
 elif DESTDIR="$dir/dest" meson install -C "$build" --no-rebuild --quiet >"$dir/out" 2>"$dir/err" &&
 	[ -x "$there/bin/weft" ] && [ -f "$there/lib/weft/libweft-preload.so" ] &&
 	find "$there" -name weft.1 | grep -q 'man/man1/weft.1$' &&
-	[ "$(find "$dir/dest" -type f | wc -l)" = 3 ]; then
+	[ -f "$there/lib/weft/libnccl-net-weft.so" ] &&
+	[ "$(find "$dir/dest" -type f | wc -l)" = 4 ]; then
 	report ok 'install'
 else
 	find "$dir/dest" >>"$dir/err"
@@ -294,6 +295,10 @@ else
 		skip 'run: installed, and moved' 'not installed'
 	fi
 	check 'run: found in PATH' 3 - - run sh -c 'exit 3'
+	# shellcheck disable=SC2016
+	script '#!/bin/sh\necho "$NCCL_NET $NCCL_NET_PLUGIN $NCCL_NET_GDR_LEVEL ${LD_LIBRARY_PATH%%:*}/ $LD_PRELOAD"\n'
+	check 'run: NCCL' 0 '^weft weft SYS /[^:]*/ $' - run --nccl "$dir/script"
+	check 'run: NCCL, near cards' 0 '^weft weft PIX /' - run --env NCCL_NET_GDR_LEVEL=PIX --nccl "$dir/script"
 	script '#!/usr/bin/env -S sh -e\nexit 5\n'
 	check 'run: env with options' 5 - - run "$dir/script"
 fi

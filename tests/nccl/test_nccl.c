@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Two processes use the plugin as two ranks of NCCL would: handles travel by a pipe, receives are posted ahead and in
+ * groups, several requests are under way, and sizes are what collectives make of them. Then what goes wrong: a peer that
+ * is killed, one that closes, a close with requests under way, arguments that cannot be.
+ *
+ * test_nccl LIBRARY WIRE */
+#define _GNU_SOURCE
+#include "face.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE_S 20.0
+#define BUFFER     (4u << 20)
+
+static const char *library;
+static int number, failed;
+
+struct side {
+	struct face f;
+	int in, out; /* Pipes from and to the other one. */
+	void *listener, *send, *recv;
+	uint8_t *sbuf, *rbuf;
+	void *smem, *rmem;
+};
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+#define CHECK(x)                                                                           \
+	do {                                                                               \
+		if (!(x)) {                                                                \
+			printf("# pid %d, line %d: not so: %s\n", getpid(), __LINE__, #x); \
+			fflush(stdout);                                                    \
+			_exit(1);                                                          \
+		}                                                                          \
+	} while (0)
+
+static void give(const struct side *s, const void *data, size_t len)
+{
+	CHECK(write(s->out, data, len) == (ssize_t)len);
+}
+
+static void take(const struct side *s, void *data, size_t len)
+{
+	for (size_t got = 0; got < len;) {
+		ssize_t n = read(s->in, (char *)data + got, len - got);
+
+		CHECK(n > 0);
+		got += (size_t)n;
+	}
+}
+
+static void meet(const struct side *s)
+{
+	char c = 'x';
+
+	give(s, &c, 1);
+	take(s, &c, 1);
+}
+
+static void open_side(struct side *s, int version)
+{
+	uint8_t mine[NCCL_HANDLE_MAX], theirs[NCCL_HANDLE_MAX];
+	struct nccl_props_v9 props;
+	double until = now() + PATIENCE_S;
+	int n;
+
+	s->f = face_open(library, version);
+	CHECK(!face_init(&s->f));
+	CHECK(!face_devices(&s->f, &n) && n >= 1);
+	CHECK(!face_props(&s->f, 0, &props));
+	CHECK(props.name && props.speed > 0 && props.comms_max > 0 && props.recvs_max >= 1 &&
+	      props.ptr_support & NCCL_PTR_HOST && props.reg_is_global == 1);
+	CHECK(face_props(&s->f, n, &props));
+	CHECK(!face_listen(&s->f, 0, mine, &s->listener));
+	give(s, mine, sizeof(mine));
+	take(s, theirs, sizeof(theirs));
+	while (!s->send || !s->recv) {
+		if (!s->send)
+			CHECK(!face_connect(&s->f, 0, theirs, &s->send));
+		if (!s->recv)
+			CHECK(!face_accept(&s->f, s->listener, &s->recv));
+		CHECK(now() < until);
+	}
+	CHECK(!face_close_listen(&s->f, s->listener));
+	s->sbuf = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	s->rbuf = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(s->sbuf != MAP_FAILED && s->rbuf != MAP_FAILED);
+	CHECK(!face_reg(&s->f, s->send, s->sbuf, BUFFER, NCCL_PTR_HOST, &s->smem));
+	CHECK(!face_reg(&s->f, s->recv, s->rbuf, BUFFER, NCCL_PTR_HOST, &s->rmem));
+}
+
+static void close_side(struct side *s)
+{
+	CHECK(!face_dereg(&s->f, s->send, s->smem));
+	CHECK(!face_dereg(&s->f, s->recv, s->rmem));
+	CHECK(!face_close_send(&s->f, s->send));
+	CHECK(!face_close_recv(&s->f, s->recv));
+}
+
+static void *must_irecv(struct side *s, int n, size_t *off, size_t *size, int *tag)
+{
+	double until = now() + PATIENCE_S;
+	void *data[8], *mem[8], *req = NULL;
+
+	for (int i = 0; i < n; i++) {
+		data[i] = s->rbuf + off[i];
+		mem[i] = s->rmem;
+	}
+	while (!req) {
+		CHECK(!face_irecv(&s->f, s->recv, n, data, size, tag, mem, &req));
+		CHECK(now() < until);
+	}
+	return req;
+}
+
+static void *must_isend(struct side *s, size_t off, size_t size, int tag)
+{
+	double until = now() + PATIENCE_S;
+	void *req = NULL;
+
+	while (!req) {
+		CHECK(!face_isend(&s->f, s->send, s->sbuf + off, size, tag, s->smem, &req));
+		CHECK(now() < until);
+	}
+	return req;
+}
+
+static void must_finish(struct side *s, void *req, int *sizes)
+{
+	double until = now() + PATIENCE_S;
+	int done = 0;
+
+	while (!done) {
+		CHECK(!face_test(&s->f, req, &done, sizes));
+		CHECK(now() < until);
+	}
+}
+
+static uint8_t byte_of(uint32_t seed, size_t i)
+{
+	uint32_t x = seed * 2654435761u + (uint32_t)i * 40503u;
+
+	return (uint8_t)(x >> 16 ^ x >> 7);
+}
+
+static void fill(uint8_t *p, size_t len, uint32_t seed)
+{
+	for (size_t i = 0; i < len; i++)
+		p[i] = byte_of(seed, i);
+}
+
+static bool is_filled(const uint8_t *p, size_t len, uint32_t seed)
+{
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != byte_of(seed, i))
+			return false;
+	return true;
+}
+
+/* Cases. Both sides run the same function; `who` is 0 or 1. */
+
+static void exchange(struct side *s, int who, size_t room, size_t size, uint32_t seed)
+{
+	size_t zero = 0;
+	int tag = (int)seed, got = -1;
+	void *rreq, *sreq;
+
+	fill(s->sbuf, size, seed * 2 + (uint32_t)who);
+	memset(s->rbuf, 0xee, size + 1 < BUFFER ? size + 1 : size);
+	rreq = must_irecv(s, 1, &zero, &room, &tag);
+	sreq = must_isend(s, 0, size, tag);
+	must_finish(s, sreq, NULL);
+	must_finish(s, rreq, &got);
+	CHECK(got == (int)size);
+	CHECK(is_filled(s->rbuf, size, seed * 2 + (uint32_t)!who));
+	if (size + 1 < BUFFER)
+		CHECK(s->rbuf[size] == 0xee);
+}
+
+static void case_sizes(struct side *s, int who)
+{
+	static const size_t sizes[] = {
+		0, 1, 8, 4096, 65536, 65537, 131072, 524288, 1048576, BUFFER
+	};
+	uint32_t seed = 1;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		exchange(s, who, BUFFER, sizes[i], seed++);
+	exchange(s, who, 512, 512, seed++);
+	for (int i = 0; i < 500; i++)
+		exchange(s, who, 64, 8, seed++);
+}
+
+/* A ring of slots as NCCL has it: eight steps, receives posted ahead, everything in order. */
+static void case_pipeline(struct side *s, int who)
+{
+	enum {
+		DEPTH = 8,
+		STEPS = 200,
+		SLOT = 100000
+	};
+	void *rreq[DEPTH] = { NULL }, *sreq[DEPTH] = { NULL };
+	uint32_t posted = 0, sent = 0, received = 0, acked = 0;
+	double until = now() + PATIENCE_S;
+
+	while (received < STEPS || acked < STEPS) {
+		int done, got;
+
+		if (posted < STEPS && posted - received < DEPTH) {
+			size_t off = posted % DEPTH * SLOT, size = SLOT;
+			int tag = 7;
+
+			rreq[posted % DEPTH] = must_irecv(s, 1, &off, &size, &tag);
+			posted++;
+		}
+		if (sent < STEPS && sent - acked < DEPTH) {
+			size_t off = sent % DEPTH * SLOT;
+			void **req = &sreq[sent % DEPTH];
+
+			fill(s->sbuf + off, 1000 + sent, sent * 2 + (uint32_t)who);
+			CHECK(!face_isend(&s->f, s->send, s->sbuf + off, 1000 + sent, 7, s->smem,
+					  req));
+			sent += *req != NULL;
+		}
+		if (acked < sent) {
+			CHECK(!face_test(&s->f, sreq[acked % DEPTH], &done, NULL));
+			acked += done;
+		}
+		if (received < posted) {
+			CHECK(!face_test(&s->f, rreq[received % DEPTH], &done, &got));
+			if (done) {
+				CHECK(got == (int)(1000 + received));
+				CHECK(is_filled(s->rbuf + received % DEPTH * SLOT, 1000 + received,
+						received * 2 + (uint32_t)!who));
+				received++;
+			}
+		}
+		CHECK(now() < until);
+	}
+}
+
+/* Eight receives in one request, sent to in another order. */
+static void case_group(struct side *s, int who)
+{
+	size_t off[8], size[8];
+	int tag[8], got[8];
+	void *rreq, *sreq[8];
+
+	for (int round = 0; round < 50; round++) {
+		for (int i = 0; i < 8; i++) {
+			off[i] = (size_t)i * 200000;
+			size[i] = 200000;
+			tag[i] = 100 + i;
+			fill(s->sbuf + off[i], (size_t)(i * 20011),
+			     (uint32_t)(round * 16 + i * 2 + who));
+		}
+		rreq = must_irecv(s, 8, off, size, tag);
+		for (int i = 0; i < 8; i++) {
+			int k = (i * 3 + round) % 8;
+
+			sreq[k] = must_isend(s, off[k], (size_t)(k * 20011), 100 + k);
+		}
+		for (int i = 0; i < 8; i++)
+			must_finish(s, sreq[i], NULL);
+		must_finish(s, rreq, got);
+		for (int i = 0; i < 8; i++) {
+			CHECK(got[i] == i * 20011);
+			CHECK(is_filled(s->rbuf + off[i], (size_t)got[i],
+					(uint32_t)(round * 16 + i * 2 + !who)));
+		}
+	}
+}
+
+/* A send that no receive was posted for is asked to come again, and nobody waits. */
+static void case_not_yet(struct side *s, int who)
+{
+	size_t zero = 0, room = 100;
+	int tag = 3, got;
+	void *req = NULL;
+
+	if (!who) {
+		for (int i = 0; i < 1000; i++) {
+			CHECK(!face_isend(&s->f, s->send, s->sbuf, 100, 3, s->smem, &req));
+			CHECK(!req);
+		}
+		meet(s);
+		must_finish(s, must_isend(s, 0, 100, 3), NULL);
+	} else {
+		meet(s);
+		req = must_irecv(s, 1, &zero, &room, &tag);
+		must_finish(s, req, &got);
+		CHECK(got == 100);
+	}
+	meet(s);
+}
+
+/* NCCL is told within seconds, on the side that sends and on the side that receives. */
+static double fails_after(struct side *s, bool sending)
+{
+	size_t zero = 0, room = BUFFER;
+	double start = now();
+	int tag = 1, rc = 0, done = 0;
+	void *req = sending ? NULL : must_irecv(s, 1, &zero, &room, &tag);
+
+	while (!rc) {
+		if (!sending || req)
+			rc = face_test(&s->f, req, &done, NULL);
+		else
+			rc = face_isend(&s->f, s->send, s->sbuf, BUFFER, 1, s->smem, &req);
+		CHECK(!done);
+		CHECK(now() - start < PATIENCE_S);
+	}
+	CHECK(rc == NCCL_REMOTE_ERROR);
+	return now() - start;
+}
+
+static void case_killed(struct side *s, int who)
+{
+	if (who) {
+		meet(s);
+		raise(SIGKILL);
+	}
+	meet(s);
+	printf("# a dead peer: known to a receiver after %.1f s\n", fails_after(s, false));
+	printf("# and to a sender after %.1f s\n", fails_after(s, true));
+}
+
+static void case_gone(struct side *s, int who)
+{
+	meet(s);
+	if (who) {
+		CHECK(!face_close_send(&s->f, s->send));
+		CHECK(!face_close_recv(&s->f, s->recv));
+		meet(s);
+		/* NCCL's threads go on polling other comms; here it is the helper that answers, or nobody. */
+		for (double until = now() + 3; now() < until;) {
+			void *l, *c;
+			uint8_t handle[NCCL_HANDLE_MAX];
+
+			CHECK(!face_listen(&s->f, 0, handle, &l));
+			CHECK(!face_accept(&s->f, l, &c) && !c);
+			CHECK(!face_close_listen(&s->f, l));
+		}
+		_exit(0);
+	}
+	meet(s);
+	CHECK(fails_after(s, false) < 3);
+}
+
+/* An abort: everything is closed with requests under way, in both directions, and the process goes on. */
+static void case_closed_under_load(struct side *s, int who)
+{
+	size_t zero = 0, room = BUFFER / 2;
+	int tag = 5;
+
+	for (int i = 0; i < 8; i++)
+		must_irecv(s, 1, &zero, &room, &tag);
+	for (int i = 0; i < 6; i++)
+		must_isend(s, 0, BUFFER / 2, 5);
+	if (who)
+		meet(s);
+	close_side(s);
+	if (!who)
+		meet(s);
+	/* And it can be opened again. */
+	memset(&s->listener, 0, sizeof(*s) - offsetof(struct side, listener));
+	open_side(s, s->f.version);
+	exchange(s, who, BUFFER, 100000, 3);
+	close_side(s);
+	meet(s);
+	_exit(0);
+}
+
+static void case_arguments(struct side *s, int who)
+{
+	uint8_t handle[NCCL_HANDLE_MAX] = { 1, 2, 3 };
+	void *comm, *data = s->rbuf;
+	size_t size = 100;
+	int tag = 0;
+
+	(void)who;
+	CHECK(face_connect(&s->f, 0, handle, &comm) && !comm);
+	CHECK(face_connect(&s->f, 99, handle, &comm) && !comm);
+	CHECK(face_listen(&s->f, -1, handle, &comm));
+	CHECK(face_irecv(&s->f, s->recv, 0, &data, &size, &tag, &s->rmem, &comm));
+	CHECK(face_irecv(&s->f, s->recv, 9, &data, &size, &tag, &s->rmem, &comm));
+	CHECK(face_reg(&s->f, s->send, (void *)(uintptr_t)4096, 100, NCCL_PTR_HOST, &comm));
+	exchange(s, who, 64, 64, 9);
+}
+
+/* Running */
+
+static void child(int who, int pipes[2][2], int version, void (*fn)(struct side *, int))
+{
+	struct side s = { .in = pipes[who][0], .out = pipes[!who][1] };
+
+	close(pipes[!who][0]);
+	close(pipes[who][1]);
+	setenv("WEFT_ADDR", who ? "127.0.0.3" : "127.0.0.2", 1);
+	alarm(120);
+	open_side(&s, version);
+	fn(&s, who);
+	close_side(&s);
+	/* Whoever is done waits for the other, as the end of a job does. */
+	meet(&s);
+	_exit(0);
+}
+
+static void run(const char *name, int version, void (*fn)(struct side *, int), bool dies)
+{
+	int pipes[2][2], status, bad = 0;
+	pid_t pid[2];
+
+	fflush(stdout);
+	if (pipe(pipes[0]) || pipe(pipes[1]))
+		abort();
+	for (int who = 0; who < 2; who++) {
+		pid[who] = fork();
+		if (!pid[who])
+			child(who, pipes, version, fn);
+	}
+	for (int i = 0; i < 2; i++) {
+		close(pipes[i][0]);
+		close(pipes[i][1]);
+	}
+	for (int who = 0; who < 2; who++) {
+		bool killed;
+
+		waitpid(pid[who], &status, 0);
+		killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+		bad += dies && who ? !killed : status != 0;
+	}
+	failed += bad != 0;
+	printf("%s %d - %s (v%d)\n", bad ? "not ok" : "ok", ++number, name, version);
+}
+
+/* The survivor has nobody to meet. */
+static void case_killed_alone(struct side *s, int who)
+{
+	case_killed(s, who);
+	_exit(0);
+}
+
+static void case_gone_alone(struct side *s, int who)
+{
+	case_gone(s, who);
+	_exit(0);
+}
+
+int main(int argc, char **argv)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGPIPE, SIG_IGN);
+	if (argc < 3)
+		return 2;
+	library = argv[1];
+	setenv("WEFT_WIRE", argv[2], 1);
+	setenv("WEFT_DEAD_AFTER", "1500ms", 1);
+	for (int v = 7; v <= 11; v++)
+		run("sizes", v, case_sizes, false);
+	run("pipeline", 11, case_pipeline, false);
+	run("group", 9, case_group, false);
+	run("group", 11, case_group, false);
+	run("not yet", 8, case_not_yet, false);
+	run("arguments", 11, case_arguments, false);
+	run("arguments", 8, case_arguments, false);
+	run("gone", 11, case_gone_alone, false);
+	run("closed under load", 11, case_closed_under_load, false);
+	run("killed", 11, case_killed_alone, true);
+	setenv("WEFT_CARDS", "4", 1);
+	run("sizes, four cards", 11, case_sizes, false);
+	run("pipeline, four cards", 11, case_pipeline, false);
+	run("group, four cards", 11, case_group, false);
+	run("closed under load, four cards", 11, case_closed_under_load, false);
+	printf("1..%d\n", number);
+	return failed ? 1 : 0;
+}
