@@ -72,7 +72,7 @@ hooks:
 	@echo "hooks: tools/dev/pre-commit runs before each commit"
 
 clean:
-	rm -rf build build-asan build-tsan build-fuzz build-mutants
+	rm -rf build build-asan build-tsan build-fuzz build-mutants build-judges
 
 help:
 	@echo "make            build into build/; the program is build/weft"

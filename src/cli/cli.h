@@ -22,11 +22,13 @@ void weft_cli_unknown(const struct weft_cmd *table, const char *prefix, const ch
 
 int weft_cmd_config(int argc, char **argv);
 int weft_cmd_info(int argc, char **argv);
+int weft_cmd_manifest(int argc, char **argv);
 int weft_cmd_plan(int argc, char **argv);
 int weft_cmd_run(int argc, char **argv);
 int weft_cmd_sim(int argc, char **argv);
 extern const char weft_cmd_config_usage[];
 extern const char weft_cmd_info_usage[];
+extern const char weft_cmd_manifest_usage[];
 extern const char weft_cmd_plan_usage[];
 extern const char weft_cmd_run_usage[];
 extern const char weft_cmd_sim_usage[];

@@ -1,0 +1,3 @@
+# Each line of a template becomes a string constant of C.
+s/[\\"]/\\&/g
+s/.*/"&\\n"/
