@@ -314,6 +314,15 @@ static void copy_address(union weft_sockaddr *out, const union weft_sockaddr *in
 		out->in6 = in->in6;
 }
 
+/* Does a message wait for the flush whose address is what this socket is connected to now? */
+static bool is_connection_needed(const struct udp_tx *tx, uint32_t socket)
+{
+	for (uint32_t i = 0; i < tx->msgs; i++)
+		if (tx->msg[i].socket == socket && !tx->hdr[i].msg_hdr.msg_name)
+			return true;
+	return false;
+}
+
 /* Is there a socket that is connected to this destination, for a message over this path? */
 static bool is_connected(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path)
 {
@@ -325,7 +334,8 @@ static bool is_connected(struct weft_udp *udp, const union weft_sockaddr *to, ui
 		streak->connected = false;
 	}
 	streak->len++;
-	if (streak->len % UDP_STREAK == 0 && !streak->connected)
+	if (streak->len % UDP_STREAK == 0 && !streak->connected &&
+	    !is_connection_needed(&udp->tx, path ? path : UDP_TWIN))
 		udp_connect(udp, path);
 	return streak->connected && (path || streak->len % UDP_IDENTIFY);
 }

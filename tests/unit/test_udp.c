@@ -629,6 +629,38 @@ static void weft_udp_send__mixed_paths(void **state)
 	weft_udp_close(b);
 }
 
+/* What waits for the flush goes where it was addressed to, also when its path is busy with somebody else by then. */
+static void weft_udp_send__busy_with_two(void **state)
+{
+	struct weft_udp_cfg cfg = config("127.0.0.2");
+	struct weft_udp *a, *b = open_at("127.0.0.3"), *c = open_at("127.0.0.4");
+	union weft_sockaddr to_b = own_addr(weft_udp_fd(b)), to_c = own_addr(weft_udp_fd(c));
+
+	(void)state;
+	cfg.paths = 2;
+	for (uint16_t path = 0; path < 2; path++) {
+		a = open_cfg(&cfg);
+		for (uint32_t i = 0; i < 20; i++) { /* Until its socket is connected to b. */
+			send_frame(a, &to_b, path, i, 100);
+			weft_udp_flush(a);
+		}
+		recv_frames(b, 20);
+		/* Each longer than the one before, so a message of its own. */
+		for (uint32_t i = 0; i < 60; i++)
+			send_frame(a, i < 2 ? &to_b : &to_c, path, i, 100 + i);
+		weft_udp_flush(a);
+		recv_frames(b, 2);
+		for (uint32_t i = 0; i < 2; i++)
+			check_frame(i, i, 100 + i);
+		recv_frames(c, 58);
+		for (uint32_t i = 2; i < 60; i++)
+			check_frame(i - 2, i, 100 + i);
+		weft_udp_close(a);
+	}
+	weft_udp_close(b);
+	weft_udp_close(c);
+}
+
 /* How many descriptors fit into the table of this process. */
 static unsigned int table_size(void)
 {
@@ -1071,6 +1103,7 @@ int main(void)
 		cmocka_unit_test(weft_udp_send__bad_memory),
 		cmocka_unit_test(weft_udp_send__paths),
 		cmocka_unit_test(weft_udp_send__mixed_paths),
+		cmocka_unit_test(weft_udp_send__busy_with_two),
 		cmocka_unit_test(weft_udp_send__table_is_large_enough),
 		cmocka_unit_test(weft_udp_send__no_descriptors),
 		cmocka_unit_test(weft_udp_send__ecn_capable),
