@@ -173,7 +173,7 @@ static void send_plain(struct weft_udp *udp, const struct udp_tx_msg *msg, int w
 	struct udp_tx *tx = &udp->tx;
 	const struct msghdr *whole = &tx->hdr[msg - tx->msg].msg_hdr;
 	uint32_t done = 0;
-	bool any = false;
+	bool any = false, too_long = false;
 
 	for (uint32_t i = 0; i < msg->frames; i++) {
 		uint32_t f = msg->first + i;
@@ -193,12 +193,14 @@ static void send_plain(struct weft_udp *udp, const struct udp_tx_msg *msg, int w
 		for (; n > 0; n--)
 			count_sent(udp, 1, tx->len[msg->first + done++]);
 		if (done < msg->frames) {
+			too_long |= err == EMSGSIZE;
 			n = is_full(err) ? msg->frames - done : 1;
 			count_lost(udp, &msg->to, n, err);
 			done += n;
 		}
 	}
-	if (any && (why == EINVAL || why == EIO))
+	/* Older kernels say EINVAL to segments that are too long for the route; the last one may be shorter. */
+	if (any && !too_long && (why == EINVAL || why == EIO))
 		udp->stats.gso = false;
 }
 
