@@ -9,6 +9,7 @@
 #include "wire/udp.h"
 
 #include <sys/socket.h>
+#include <time.h>
 
 /* Younger than the headers of some systems that the kernels of have them. */
 #ifndef SOL_UDP
@@ -98,10 +99,13 @@ struct udp_rx {
 };
 
 #define UDP_PARTIAL 64u /* Frames of which some parts are there and others not. */
+/* A part that comes so much later than the one before is not of that frame: in the fastest stream ids come round in
+ * more than an hour, and then what was left of the old one would be taken for a part of the new one. */
+#define UDP_PARTIAL_NS WEFT_S(10)
 
 struct udp_partial {
 	union weft_sockaddr from;
-	uint64_t used_at; /* On udp_parts.clock; 0: free. */
+	weft_ns used_at; /* When its latest part came; 0: free. */
 	uint64_t got; /* Bit per part. */
 	uint32_t id;
 	uint32_t len, unit,
@@ -113,7 +117,6 @@ struct udp_parts {
 	struct udp_partial partial[UDP_PARTIAL];
 	uint8_t *
 		mem; /* owns; frame_max bytes for each, never touched where all parts come side by side */
-	uint64_t clock;
 	uint32_t latest; /* Most likely the next part belongs to this one. */
 	uint32_t tx_id; /* Of the next frame that is sent in parts. */
 };
@@ -145,6 +148,14 @@ static inline socklen_t udp_addr_len(const struct weft_udp *udp)
 {
 	return udp->cfg.addr.sa.sa_family == AF_INET ? sizeof(struct sockaddr_in)
 						     : sizeof(struct sockaddr_in6);
+}
+
+static inline weft_ns udp_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return WEFT_S(ts.tv_sec) + (weft_ns)ts.tv_nsec;
 }
 
 /* This socket reported an error: its error queue is worth a look. */

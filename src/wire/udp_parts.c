@@ -85,22 +85,23 @@ static uint32_t run_len(const uint8_t *data, uint32_t left, uint32_t seg_len,
 }
 
 static bool is_of(const struct udp_partial *f, const struct part *part,
-		  const union weft_sockaddr *from)
+		  const union weft_sockaddr *from, weft_ns now)
 {
-	return f->used_at && f->id == part->id && weft_udp_is_same(&f->from, from);
+	return f->used_at && f->id == part->id && weft_udp_is_same(&f->from, from) &&
+	       now - f->used_at < UDP_PARTIAL_NS;
 }
 
 /* The place of its frame: the one that it has, or a new one. */
 static struct udp_partial *find_place(struct udp_parts *parts, const struct part *part,
-				      const union weft_sockaddr *from)
+				      const union weft_sockaddr *from, weft_ns now)
 {
 	struct udp_partial *oldest = &parts->partial[0], *f = &parts->partial[parts->latest];
 
-	if (is_of(f, part, from))
+	if (is_of(f, part, from, now))
 		return f;
 	for (uint32_t i = 0; i < UDP_PARTIAL; i++) {
 		f = &parts->partial[i];
-		if (is_of(f, part, from)) {
+		if (is_of(f, part, from, now)) {
 			parts->latest = i;
 			return f;
 		}
@@ -123,7 +124,8 @@ static struct udp_partial *find_place(struct udp_parts *parts, const struct part
 static bool put_part(struct weft_udp *udp, const struct part *part, const uint8_t *data,
 		     struct weft_wire_rx *rx)
 {
-	struct udp_partial *f = find_place(&udp->parts, part, rx->from);
+	weft_ns now = udp_now();
+	struct udp_partial *f = find_place(&udp->parts, part, rx->from, now);
 	uint64_t bit = UINT64_C(1) << part->index;
 	uint8_t *mem = udp->parts.mem + (size_t)(f - udp->parts.partial) * udp->cfg.frame_max;
 
@@ -132,7 +134,7 @@ static bool put_part(struct weft_udp *udp, const struct part *part, const uint8_
 		return false;
 	}
 	memcpy(mem + part->index * part->unit, data, part->len);
-	f->used_at = ++udp->parts.clock;
+	f->used_at = now;
 	f->got |= bit;
 	f->ce |= rx->ce;
 	if (f->got != UINT64_MAX >> (64 - f->count))

@@ -27,7 +27,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <time.h>
 
 #define TRIES   3u /* Of a message whose failure may be another one's error. */
 #define WAIT_NS WEFT_MS(1) /* Of one flush, in all. */
@@ -44,14 +43,6 @@ static bool is_old(int err)
 	return err != EINVAL && err != EIO && err != EFAULT && err != EPERM && err != EBADF;
 }
 
-static weft_ns now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return WEFT_S(ts.tv_sec) + (weft_ns)ts.tv_nsec;
-}
-
 /* Room may be there (again) when this returns true. */
 static bool wait_for_room(struct weft_udp *udp, uint32_t socket, int err)
 {
@@ -62,7 +53,7 @@ static bool wait_for_room(struct weft_udp *udp, uint32_t socket, int err)
 
 	if (tx->stalled)
 		return false;
-	now = now_ns();
+	now = udp_now();
 	if (tx->wait_until == 0)
 		tx->wait_until = now + WAIT_NS;
 	if (now >= tx->wait_until) {
