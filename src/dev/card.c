@@ -15,6 +15,7 @@
 #include "base/assert.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -29,14 +30,35 @@ static struct {
 	pthread_once_t once;
 	struct weft_card *cards[WEFT_CARDS_MAX]; /* owns */
 	bool ended;
+	sigset_t fork_mask; /* Signals of the thread that forks. */
 } weft_dev = { .lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT };
+
+/* Without signals: one whose handler calls exit() (see abandon()) would have at_exit() wait for this lock, or the
+ * destructors after it for what at_exit() itself has locked, in the thread that holds it. */
+static void lock_dev(sigset_t *mask_out)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, mask_out);
+	pthread_mutex_lock(&weft_dev.lock);
+}
+
+static void unlock_dev(const sigset_t *mask)
+{
+	pthread_mutex_unlock(&weft_dev.lock);
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
+}
 
 /* Fork */
 
 /* No fork in the middle of a card's work: the child could not let go of a lane that is half claimed. */
 static void before_fork(void)
 {
-	pthread_mutex_lock(&weft_dev.lock);
+	sigset_t mask;
+
+	lock_dev(&mask);
+	weft_dev.fork_mask = mask;
 	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++)
 		if (weft_dev.cards[i])
 			weft_card_lock(weft_dev.cards[i]);
@@ -44,10 +66,12 @@ static void before_fork(void)
 
 static void after_fork_parent(void)
 {
+	sigset_t mask = weft_dev.fork_mask;
+
 	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++)
 		if (weft_dev.cards[i])
 			weft_card_unlock(weft_dev.cards[i]);
-	pthread_mutex_unlock(&weft_dev.lock);
+	unlock_dev(&mask);
 }
 
 static void after_fork_child(void)
@@ -70,6 +94,7 @@ static void after_fork_child(void)
 			weft_link_forked(&card->link[k]);
 		card->up = false;
 	}
+	pthread_sigmask(SIG_SETMASK, &weft_dev.fork_mask, NULL);
 }
 
 /* The end */
@@ -119,8 +144,10 @@ static bool lock_at_end(struct weft_card *card)
 
 static void at_exit(void)
 {
+	sigset_t mask;
+
 	weft_helper_stop();
-	pthread_mutex_lock(&weft_dev.lock);
+	lock_dev(&mask);
 	weft_dev.ended = true;
 	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++) {
 		struct weft_card *card = weft_dev.cards[i];
@@ -135,7 +162,7 @@ static void at_exit(void)
 		weft_card_unlock(card);
 	}
 	weft_report_fini();
-	pthread_mutex_unlock(&weft_dev.lock);
+	unlock_dev(&mask);
 }
 
 static void init_once(void)
@@ -147,11 +174,13 @@ static void init_once(void)
 
 void weft_card_each(void (*fn)(struct weft_card *card, void *arg), void *arg)
 {
-	pthread_mutex_lock(&weft_dev.lock);
+	sigset_t mask;
+
+	lock_dev(&mask);
 	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++)
 		if (weft_dev.cards[i])
 			fn(weft_dev.cards[i], arg);
-	pthread_mutex_unlock(&weft_dev.lock);
+	unlock_dev(&mask);
 }
 
 /* Open and close */
@@ -183,6 +212,7 @@ int weft_card_open(uint32_t index, struct weft_card **card_out)
 	const struct weft_card_info *cards;
 	uint32_t count;
 	const char *why;
+	sigset_t mask;
 	int err;
 
 	pthread_once(&weft_dev.once, init_once);
@@ -191,7 +221,7 @@ int weft_card_open(uint32_t index, struct weft_card **card_out)
 		return err;
 	if (index >= count)
 		return -ENODEV;
-	pthread_mutex_lock(&weft_dev.lock);
+	lock_dev(&mask);
 	if (weft_dev.ended) {
 		err = -ENODEV;
 	} else if (!weft_dev.cards[index]) {
@@ -203,17 +233,19 @@ int weft_card_open(uint32_t index, struct weft_card **card_out)
 		weft_dev.cards[index]->refs++;
 		*card_out = weft_dev.cards[index];
 	}
-	pthread_mutex_unlock(&weft_dev.lock);
+	unlock_dev(&mask);
 	return err;
 }
 
 void weft_card_close(struct weft_card *card)
 {
-	pthread_mutex_lock(&weft_dev.lock);
+	sigset_t mask;
+
+	lock_dev(&mask);
 	weft_assert(card->refs);
 	/* Objects that the application forgot keep the card: they point to it. */
 	if (--card->refs || card->pds || card->cqs || card->channel_list || card->dead) {
-		pthread_mutex_unlock(&weft_dev.lock);
+		unlock_dev(&mask);
 		return;
 	}
 	weft_dev.cards[card->info->index] = NULL;
@@ -222,7 +254,7 @@ void weft_card_close(struct weft_card *card)
 		weft_report_down(card);
 	close_links(card);
 	weft_card_unlock(card);
-	pthread_mutex_unlock(&weft_dev.lock);
+	unlock_dev(&mask);
 	weft_regions_fini(card);
 	pthread_mutex_destroy(&card->lock);
 	free(card);

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -120,6 +121,84 @@ static void exit_after_send(void)
 	duo_done(e.rcq, 1, 0);
 	duo_check(e.buf, 8928, 2);
 	exit(0);
+}
+
+/* Libraries call exit() in signal handlers, and what interrupts us may be the very end: the card is being closed, which
+ * takes its time while a peer is silent. The destructors that follow use weft as well. */
+static struct duo_end ending;
+
+static void on_alarm(int number)
+{
+	(void)number;
+	exit(0);
+}
+
+static void set_alarm(void)
+{
+	struct itimerval soon = { .it_value = { .tv_usec = 5000 } };
+
+	need(signal(SIGALRM, on_alarm) != SIG_ERR);
+	need(!setitimer(ITIMER_REAL, &soon, NULL));
+}
+
+/* The last to be called. */
+static void destructor(void)
+{
+	struct weft_card *card;
+
+	if (ending.pd)
+		need_eq(-EBUSY, weft_pd_destroy(ending.pd));
+	need_eq(-ENODEV, weft_card_open(0, &card));
+}
+
+static void open_before_end(void)
+{
+	struct weft_wr wr;
+
+	need(!atexit(destructor));
+	duo_open(&ending, NULL);
+	duo_meet(&ending, 1);
+	wr = duo_wr(&ending, 5, WEFT_OP_WRITE, 0, 100, 0);
+	duo_do(&ending, &wr, 0);
+	duo_kill(1, SIGSTOP);
+}
+
+static void exit_in_exit(void)
+{
+	open_before_end();
+	need(!atexit(set_alarm));
+	exit(0);
+}
+
+static void exit_in_close(void)
+{
+	struct duo_end e;
+
+	open_before_end();
+	e = ending;
+	ending.pd = NULL;
+	set_alarm();
+	duo_close(&e);
+	for (;;)
+		duo_nap();
+}
+
+static void silent_peer(void)
+{
+	struct duo_end e;
+
+	duo_open(&e, NULL);
+	duo_meet(&e, 0);
+	for (;;)
+		duo_nap();
+}
+
+static void kill_silent_peer(void)
+{
+	duo_sync();
+	duo_sync();
+	duo_wait_gone(0);
+	duo_kill(1, SIGKILL);
 }
 
 /* Fork */
@@ -461,6 +540,14 @@ const struct duo_case link_fault_cases[] = {
 	{ .name = "owed_acks", .side = { owed_acks, owed_acks } },
 	{ .name = "exit__after_last_message", .side = { exit_after_last, exit_after_last } },
 	{ .name = "exit__after_send", .side = { exit_after_send, exit_after_send } },
+	{ .name = "exit__in_exit",
+	  .side = { exit_in_exit, silent_peer, kill_silent_peer },
+	  .killed = 1u << 1,
+	  .limit_s = 20 },
+	{ .name = "exit__in_close",
+	  .side = { exit_in_close, silent_peer, kill_silent_peer },
+	  .killed = 1u << 1,
+	  .limit_s = 20 },
 	{ .name = "fork__use", .side = { fork_use, fork_use } },
 	{ .name = "fork__often", .side = { fork_often, fork_often } },
 	{ .name = "limit__descriptors", .side = { descriptors, descriptors } },
