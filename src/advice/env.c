@@ -159,6 +159,16 @@ bool weft_env_is_ours(const char *name)
 	return false;
 }
 
+bool weft_env_is_secret(const char *name)
+{
+	static const char *const words[] = { "KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL" };
+
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(words); i++)
+		if (strstr(name, words[i]))
+			return true;
+	return false;
+}
+
 uint32_t weft_version_parse(const char *text)
 {
 	uint32_t part[3] = { 0, 0, 0 };

@@ -50,6 +50,9 @@ const char *weft_env_verdict_name(enum weft_env_verdict verdict);
 /* Is it one of those that we have an opinion about: FI_*, NCCL_*, OFI_NCCL_*, UCX_*, OMPI_MCA_*, RDMAV_* ...? */
 bool weft_env_is_ours(const char *name);
 
+/* Might its value be a secret, by its name? Then it is neither shown nor kept. */
+bool weft_env_is_secret(const char *name);
+
 /* One variable by itself. */
 struct weft_env_judgement weft_env_judge(const char *name, const char *value,
 					 const struct weft_env_context *context);

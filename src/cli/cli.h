@@ -20,12 +20,14 @@ const struct weft_cmd *weft_cli_find(const struct weft_cmd *table, const char *n
 /* Tell stderr, in one line, that `name` is not one of `table`, and which one may have been meant. */
 void weft_cli_unknown(const struct weft_cmd *table, const char *prefix, const char *name);
 
+int weft_cmd_check(int argc, char **argv);
 int weft_cmd_config(int argc, char **argv);
 int weft_cmd_info(int argc, char **argv);
 int weft_cmd_manifest(int argc, char **argv);
 int weft_cmd_plan(int argc, char **argv);
 int weft_cmd_run(int argc, char **argv);
 int weft_cmd_sim(int argc, char **argv);
+extern const char weft_cmd_check_usage[];
 extern const char weft_cmd_config_usage[];
 extern const char weft_cmd_info_usage[];
 extern const char weft_cmd_manifest_usage[];

@@ -16,6 +16,8 @@ static int cmd_help(int argc, char **argv);
 static int cmd_version(int argc, char **argv);
 
 static const struct weft_cmd commands[] = {
+	{ "check", weft_cmd_check, "find what keeps programs off EFA, or makes them slow",
+	  weft_cmd_check_usage },
 	{ "config", weft_cmd_config, "print the settings in force, and their origin",
 	  weft_cmd_config_usage },
 	{ "help", cmd_help, "say what the commands do", "usage: weft help [COMMAND]\n" },

@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Nodes, pods and daemon sets of Kubernetes, as kubectl prints them.
+ *
+ * The device plugin has a different name in every way of installing it, so it is known by its image. What a
+ * node should offer comes from its instance type's row in the catalogue; a node of a type without EFA is not
+ * judged at all. */
+#include "advice/cloudjson.h"
+
+#include "advice/env.h"
+#include "advice/jsonfile.h"
+#include "cloud/catalogue.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EFA       "vpc.amazonaws.com/efa"
+#define HUGEPAGES "hugepages-2Mi"
+#define DEVICES   "/dev/infiniband"
+
+struct cluster {
+	struct weft_findings *f;
+	json_t *nodes, *pods, *sets; /* own */
+};
+
+#define OK(c, id, ...) weft_findings_add((c)->f, WEFT_FINDING_##id, WEFT_SEV_OK, NULL, __VA_ARGS__)
+
+/* "21122Mi", "4", or a number. UINT64_MAX: not there, or not a quantity. */
+static uint64_t quantity(const json_t *of, const char *key)
+{
+	static const struct {
+		const char *suffix;
+		uint64_t factor;
+	} units[] = { { "", 1 },           { "k", 1000 },      { "M", 1000000 },
+		      { "G", 1000000000 }, { "Ki", 1u << 10 }, { "Mi", 1u << 20 },
+		      { "Gi", 1u << 30 } };
+	const json_t *value = json_object_get(of, key);
+	const char *text = json_string_value(value);
+	uint64_t n;
+	char *end;
+
+	if (json_is_integer(value) && json_integer_value(value) >= 0)
+		return (uint64_t)json_integer_value(value);
+	if (!text || *text < '0' || *text > '9')
+		return UINT64_MAX;
+	n = strtoull(text, &end, 10);
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(units); i++)
+		if (!strcmp(end, units[i].suffix) && n < UINT64_MAX / units[i].factor)
+			return n * units[i].factor;
+	return UINT64_MAX;
+}
+
+static uint64_t quantity_or_0(const json_t *of, const char *key)
+{
+	uint64_t n = quantity(of, key);
+
+	return n == UINT64_MAX ? 0 : n;
+}
+
+static const char *name_of(const json_t *object)
+{
+	const char *name = weft_json_text(json_object_get(object, "metadata"), "name");
+
+	return *name ? name : "(without a name)";
+}
+
+static const struct weft_instance *type_of(const json_t *node)
+{
+	const json_t *labels = weft_json_at(node, "metadata", "labels", NULL);
+	const char *type = weft_json_text(labels, "node.kubernetes.io/instance-type");
+
+	if (!*type)
+		type = weft_json_text(labels, "beta.kubernetes.io/instance-type");
+	/* SageMaker HyperPod calls them ml.p5.48xlarge. */
+	return weft_catalogue_find(!strncmp(type, "ml.", 3) ? type + 3 : type);
+}
+
+static void collect(struct cluster *c, json_t *object)
+{
+	const char *kind = weft_json_text(object, "kind");
+
+	if (!strcmp(kind, "Node"))
+		json_array_append(c->nodes, object);
+	else if (!strcmp(kind, "Pod"))
+		json_array_append(c->pods, object);
+	else if (!strcmp(kind, "DaemonSet"))
+		json_array_append(c->sets, object);
+}
+
+/* The plugin */
+
+static const char *plugin_image(const json_t *pod_spec)
+{
+	json_t *container;
+	size_t i;
+
+	json_array_foreach(json_object_get(pod_spec, "containers"), i, container)
+	{
+		const char *image = weft_json_text(container, "image");
+
+		if (strstr(image, "aws-efa-k8s-device-plugin") || strstr(image, "efa-dra") ||
+		    strstr(image, "dra-efa"))
+			return image;
+	}
+	return NULL;
+}
+
+static bool is_ready(const json_t *pod)
+{
+	json_t *condition;
+	size_t i;
+
+	json_array_foreach(
+		weft_json_at(pod, "status", "conditions", NULL), i,
+		condition) if (!strcmp(weft_json_text(condition, "type"),
+				       "Ready")) return !strcmp(weft_json_text(condition, "status"),
+								"True");
+	return false;
+}
+
+static const char *waiting_reason(const json_t *pod)
+{
+	json_t *status;
+	size_t i;
+
+	json_array_foreach(weft_json_at(pod, "status", "containerStatuses", NULL), i, status)
+	{
+		const char *reason =
+			weft_json_text(weft_json_at(status, "state", "waiting", NULL), "reason");
+
+		if (*reason)
+			return reason;
+	}
+	return "not ready";
+}
+
+static void check_plugin_version(struct cluster *c, const char *image)
+{
+	const char *colon = strrchr(image, ':');
+	uint32_t version = colon ? weft_version_parse(colon + 1 + (colon[1] == 'v')) : 0;
+	bool old = version && version < WEFT_VERSION_OF(0, 5, 10);
+	json_t *node;
+	size_t i;
+
+	json_array_foreach(c->nodes, i, node)
+	{
+		const struct weft_instance *type = type_of(node);
+
+		if (old && type && !strncmp(type->name, "p6", 2)) {
+			weft_findings_report(
+				c->f, WEFT_FINDING_K8S_EXTRA, NULL,
+				"%s, and %s is a %s: before 0.5.10 other vendors' cards are "
+				"counted",
+				image, name_of(node), type->name);
+			return;
+		}
+	}
+	if (version && version < WEFT_VERSION_OF(0, 4, 0))
+		weft_findings_add(c->f, WEFT_FINDING_K8S_PLUGIN, WEFT_SEV_WARN, NULL,
+				  "%s is too old for p5 and newer", image);
+}
+
+static void check_plugin(struct cluster *c, bool wanted)
+{
+	const char *image = NULL;
+	bool bad = false;
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(c->sets, i, one)
+	{
+		const char *its = plugin_image(weft_json_at(one, "spec", "template", "spec", NULL));
+		const json_t *status = json_object_get(one, "status");
+		uint64_t want = quantity_or_0(status, "desiredNumberScheduled");
+		uint64_t ready = quantity_or_0(status, "numberReady");
+
+		if (!its)
+			continue;
+		image = its;
+		if (ready >= want)
+			continue;
+		bad = true;
+		weft_findings_report(c->f, WEFT_FINDING_K8S_PLUGIN, NULL,
+				     "daemon set %s: %" PRIu64 " of %" PRIu64 " pods are ready",
+				     name_of(one), ready, want);
+	}
+	json_array_foreach(c->pods, i, one)
+	{
+		const char *its = plugin_image(json_object_get(one, "spec"));
+
+		if (!its)
+			continue;
+		image = its;
+		if (is_ready(one))
+			continue;
+		bad = true;
+		weft_findings_report(c->f, WEFT_FINDING_K8S_PLUGIN, NULL, "pod %s on node %s: %s",
+				     name_of(one),
+				     weft_json_text(json_object_get(one, "spec"), "nodeName"),
+				     waiting_reason(one));
+	}
+	if (image)
+		check_plugin_version(c, image);
+	if (!image && wanted && (json_array_size(c->sets) || json_array_size(c->pods)))
+		weft_findings_report(
+			c->f, WEFT_FINDING_K8S_PLUGIN, NULL,
+			"no pod or daemon set has the image of the device plugin or DRA driver");
+	else if (image && !bad)
+		OK(c, K8S_PLUGIN, "%s is ready", image);
+}
+
+/* Nodes */
+
+static void check_node(struct cluster *c, const json_t *node, const struct weft_instance *type)
+{
+	const json_t *has = weft_json_at(node, "status", "allocatable", NULL);
+	uint64_t efas = quantity_or_0(has, EFA), pages = quantity(has, HUGEPAGES);
+	uint32_t want = weft_fact_or(type->efas, 0), vcpus = weft_fact_or(type->vcpus, 0);
+	uint64_t pages_wanted = vcpus ? (110 * (uint64_t)vcpus + 1) * 2 << 20 : 0;
+
+	if (efas < want)
+		weft_findings_report(c->f, WEFT_FINDING_K8S_NODE, NULL,
+				     "%s (%s): allocatable " EFA " is %" PRIu64 ", the type has %u",
+				     name_of(node), type->name, efas, want);
+	else if (efas > want && want)
+		weft_findings_report(c->f, WEFT_FINDING_K8S_EXTRA, NULL,
+				     "%s (%s): allocatable " EFA " is %" PRIu64 ", the type has %u",
+				     name_of(node), type->name, efas, want);
+	else
+		OK(c, K8S_NODE, "%s (%s): %" PRIu64 " EFAs", name_of(node), type->name, efas);
+	if (pages != UINT64_MAX && pages < pages_wanted)
+		weft_findings_report(c->f, WEFT_FINDING_K8S_HUGEPAGES, NULL,
+				     "%s (%s): allocatable " HUGEPAGES " is %" PRIu64
+				     "Mi, the rule gives %" PRIu64 "Mi",
+				     name_of(node), type->name, pages >> 20, pages_wanted >> 20);
+	else if (pages != UINT64_MAX)
+		OK(c, K8S_HUGEPAGES, "%s: %" PRIu64 "Mi", name_of(node), pages >> 20);
+}
+
+/* Pods */
+
+struct pod {
+	const json_t *object, *spec;
+	const json_t *node; /* Where it is, or NULL. */
+	const struct weft_instance *type;
+	uint64_t efas, gpus, pages;
+};
+
+static const json_t *find_node(const struct cluster *c, const char *name)
+{
+	json_t *node;
+	size_t i;
+
+	json_array_foreach(c->nodes, i,
+			   node) if (*name && !strcmp(name_of(node), name)) return node;
+	return NULL;
+}
+
+static void check_equal(struct cluster *c, const struct pod *pod, const json_t *resources)
+{
+	static const char *const extended[] = { EFA, HUGEPAGES, "nvidia.com/gpu" };
+	const json_t *limits = json_object_get(resources, "limits");
+	const json_t *requests = json_object_get(resources, "requests");
+
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(extended); i++) {
+		uint64_t limit = quantity(limits, extended[i]),
+			 request = quantity(requests, extended[i]);
+
+		/* A limit alone is its request as well; a request alone is refused. */
+		if (request != UINT64_MAX && limit != request)
+			weft_findings_report(c->f, WEFT_FINDING_POD_EQUAL, NULL,
+					     "pod %s: request and limit of %s differ",
+					     name_of(pod->object), extended[i]);
+		else if (request != UINT64_MAX)
+			OK(c, POD_EQUAL, "pod %s: %s", name_of(pod->object), extended[i]);
+	}
+}
+
+static void add_resources(struct cluster *c, struct pod *pod)
+{
+	json_t *container;
+	size_t i;
+
+	json_array_foreach(json_object_get(pod->spec, "containers"), i, container)
+	{
+		const json_t *resources = json_object_get(container, "resources");
+		const json_t *limits = json_object_get(resources, "limits");
+
+		pod->efas += quantity_or_0(limits, EFA);
+		pod->gpus += quantity_or_0(limits, "nvidia.com/gpu");
+		pod->pages += quantity_or_0(limits, HUGEPAGES);
+		check_equal(c, pod, resources);
+	}
+}
+
+static void check_host_path(struct cluster *c, const struct pod *pod)
+{
+	json_t *volume;
+	size_t i;
+
+	json_array_foreach(json_object_get(pod->spec, "volumes"), i, volume)
+	{
+		const char *path = weft_json_text(json_object_get(volume, "hostPath"), "path");
+
+		if (!strncmp(path, DEVICES, strlen(DEVICES)))
+			weft_findings_report(c->f, WEFT_FINDING_POD_HOSTPATH, NULL,
+					     "pod %s: hostPath %s", name_of(pod->object), path);
+	}
+}
+
+static bool is_karpenters(const struct cluster *c, const struct pod *pod)
+{
+	const char *key;
+	json_t *value, *node;
+	size_t i;
+
+	json_object_foreach(json_object_get(pod->spec, "nodeSelector"), key,
+			    value) if (!strncmp(key, "karpenter.sh/", 13)) return true;
+	if (pod->node)
+		return false;
+	/* Not placed yet: by whoever places pods in this cluster. */
+	json_array_foreach(c->nodes, i, node)
+		json_object_foreach(weft_json_at(node, "metadata", "labels", NULL), key,
+				    value) if (!strncmp(key, "karpenter.sh/", 13)) return true;
+	return false;
+}
+
+static void check_pending(struct cluster *c, const struct pod *pod)
+{
+	const json_t *status = json_object_get(pod->object, "status");
+	json_t *condition;
+	size_t i;
+
+	if (strcmp(weft_json_text(status, "phase"), "Pending") != 0)
+		return;
+	json_array_foreach(json_object_get(status, "conditions"), i, condition)
+	{
+		const char *message = weft_json_text(condition, "message");
+
+		if (!strcmp(weft_json_text(condition, "reason"), "Unschedulable"))
+			weft_findings_report(c->f, WEFT_FINDING_POD_PENDING, NULL, "pod %s: %s",
+					     name_of(pod->object), message);
+	}
+}
+
+static void check_share(struct cluster *c, const struct pod *pod)
+{
+	uint64_t gpus = pod->type ? weft_fact_or(pod->type->accelerators, 0) : 0;
+	uint64_t efas = pod->type ? weft_fact_or(pod->type->efas, 0) : 0;
+
+	if (!pod->type || !pod->gpus || !efas)
+		return;
+	if (!pod->efas)
+		weft_findings_report(c->f, WEFT_FINDING_POD_NO_EFA, NULL,
+				     "pod %s: %" PRIu64 " GPUs of a %s and no " EFA,
+				     name_of(pod->object), pod->gpus, pod->type->name);
+	else if (pod->gpus >= gpus && pod->efas < efas)
+		weft_findings_report(c->f, WEFT_FINDING_POD_PARTIAL, NULL,
+				     "pod %s: all %" PRIu64 " GPUs of a %s and %" PRIu64
+				     " of its %" PRIu64 " EFAs",
+				     name_of(pod->object), pod->gpus, pod->type->name, pod->efas,
+				     efas);
+	else
+		OK(c, POD_NO_EFA, "pod %s: %" PRIu64 " GPUs, %" PRIu64 " EFAs",
+		   name_of(pod->object), pod->gpus, pod->efas);
+}
+
+static void check_pod(struct cluster *c, const json_t *object)
+{
+	struct pod pod = { .object = object, .spec = json_object_get(object, "spec") };
+	const char *selected = weft_json_text(json_object_get(pod.spec, "nodeSelector"),
+					      "node.kubernetes.io/instance-type");
+
+	pod.node = find_node(c, weft_json_text(pod.spec, "nodeName"));
+	pod.type = pod.node ? type_of(pod.node) : weft_catalogue_find(selected);
+	add_resources(c, &pod);
+	if (plugin_image(pod.spec))
+		return;
+	check_host_path(c, &pod);
+	if (!pod.efas && !pod.gpus)
+		return;
+	check_share(c, &pod);
+	check_pending(c, &pod);
+	if (pod.pages && is_karpenters(c, &pod))
+		weft_findings_report(c->f, WEFT_FINDING_POD_KARPENTER, NULL,
+				     "pod %s: " HUGEPAGES " %" PRIu64 "Mi", name_of(object),
+				     pod.pages >> 20);
+}
+
+static void gather(struct cluster *c, const struct weft_cloudjson *docs)
+{
+	for (size_t d = 0; d < docs->count; d++) {
+		struct weft_place place = { docs->file[d], 0, 0 };
+		json_t *item;
+		size_t i, before = json_array_size(c->nodes) + json_array_size(c->pods) +
+				   json_array_size(c->sets);
+
+		collect(c, docs->root[d]);
+		json_array_foreach(json_object_get(docs->root[d], "items"), i, item)
+			collect(c, item);
+		if (json_array_size(c->nodes) + json_array_size(c->pods) +
+			    json_array_size(c->sets) ==
+		    before)
+			weft_findings_report(c->f, WEFT_FINDING_INPUT, &place,
+					     "no node, pod or daemon set in it (kubectl get "
+					     "nodes,pods,daemonsets -A -o json)");
+	}
+}
+
+void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *findings)
+{
+	struct cluster c = { findings, json_array(), json_array(), json_array() };
+	bool wanted = false;
+	json_t *one;
+	size_t i;
+
+	gather(&c, docs);
+	json_array_foreach(c.nodes, i, one)
+	{
+		const struct weft_instance *type = type_of(one);
+
+		if (!type)
+			continue;
+		wanted = true;
+		check_node(&c, one, type);
+	}
+	check_plugin(&c, wanted);
+	json_array_foreach(c.pods, i, one) check_pod(&c, one);
+	json_decref(c.nodes);
+	json_decref(c.pods);
+	json_decref(c.sets);
+}
