@@ -43,11 +43,11 @@ static json_t *interfaces_of(const struct walk *w, const json_t *instance)
 		return json_incref(own);
 	found = json_array();
 	for (size_t d = 0; d < w->docs->count; d++)
-		json_array_foreach(
-			json_object_get(w->docs->root[d], "NetworkInterfaces"), i,
-			one) if (!strcmp(weft_json_text(json_object_get(one, "Attachment"),
-							"InstanceId"),
-					 id)) json_array_append(found, one);
+		weft_json_each(json_object_get(w->docs->root[d], "NetworkInterfaces"), i, one)
+			if (!strcmp(weft_json_text(json_object_get(one, "Attachment"),
+						   "InstanceId"),
+				    id))
+				json_array_append(found, one);
 	return found;
 }
 
@@ -57,18 +57,16 @@ static void collect_instances(struct walk *w)
 		json_t *reservation, *instance;
 		size_t r, i;
 
-		json_array_foreach(json_object_get(w->docs->root[d], "Reservations"), r,
-				   reservation)
-			json_array_foreach(json_object_get(reservation, "Instances"), i, instance)
-		{
-			const char *state =
-				weft_json_text(json_object_get(instance, "State"), "Name");
+		weft_json_each(json_object_get(w->docs->root[d], "Reservations"), r, reservation)
+			weft_json_each(json_object_get(reservation, "Instances"), i, instance) {
+				const char *state =
+					weft_json_text(json_object_get(instance, "State"), "Name");
 
-			if (!strcmp(state, "terminated") || !strcmp(state, "stopped") ||
-			    !strcmp(state, "shutting-down"))
-				continue;
-			json_array_append(w->instances, instance);
-		}
+				if (!strcmp(state, "terminated") || !strcmp(state, "stopped") ||
+				    !strcmp(state, "shutting-down"))
+					continue;
+				json_array_append(w->instances, instance);
+			}
 		w->saw_groups |= json_object_get(w->docs->root[d], "SecurityGroups") ||
 				 json_object_get(w->docs->root[d], "SecurityGroupRules");
 	}
@@ -92,8 +90,7 @@ static void check_indexes(struct walk *w, const char *whose, const struct weft_i
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(interfaces, i, one)
-	{
+	weft_json_each(interfaces, i, one) {
 		json_int_t card = index_of(one, "NetworkCardIndex"),
 			   device = index_of(one, "DeviceIndex");
 		const char *kind = weft_json_text(one, "InterfaceType");
@@ -133,7 +130,8 @@ static void check_count(struct walk *w, const char *whose, const struct weft_ins
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(interfaces, i, one) have += is_efa(one);
+	weft_json_each(interfaces, i, one)
+		have += is_efa(one);
 	if (!want)
 		return;
 	if (!have)
@@ -153,8 +151,7 @@ static void check_instances(struct walk *w)
 	json_t *instance;
 	size_t i;
 
-	json_array_foreach(w->instances, i, instance)
-	{
+	weft_json_each(w->instances, i, instance) {
 		const struct weft_instance *type =
 			weft_catalogue_find(weft_json_text(instance, "InstanceType"));
 		const char *id = weft_json_text(instance, "InstanceId");
@@ -175,8 +172,7 @@ static void check_same(struct walk *w, enum weft_finding_id finding, const char 
 	json_t *instance;
 	size_t i;
 
-	json_array_foreach(w->instances, i, instance)
-	{
+	weft_json_each(w->instances, i, instance) {
 		const char *value = value_of(instance),
 			   *id = weft_json_text(instance, "InstanceId");
 
@@ -215,8 +211,7 @@ static void check_types(struct walk *w)
 	json_t *instance;
 	size_t i;
 
-	json_array_foreach(w->instances, i, instance)
-	{
+	weft_json_each(w->instances, i, instance) {
 		const char *type = weft_json_text(instance, "InstanceType");
 
 		for (size_t k = 0; k < ALONE_MAX; k++)
@@ -240,8 +235,7 @@ static void check_placement(struct walk *w)
 	json_t *instance;
 	size_t i;
 
-	json_array_foreach(w->instances, i, instance)
-	{
+	weft_json_each(w->instances, i, instance) {
 		const char *group =
 			weft_json_text(json_object_get(instance, "Placement"), "GroupName");
 
@@ -266,13 +260,12 @@ static bool pairs_name(const json_t *permissions, const char *group)
 	json_t *permission, *pair;
 	size_t i, k;
 
-	json_array_foreach(permissions, i, permission)
-	{
+	weft_json_each(permissions, i, permission) {
 		if (strcmp(weft_json_text(permission, "IpProtocol"), "-1") != 0)
 			continue;
-		json_array_foreach(
-			json_object_get(permission, "UserIdGroupPairs"), k,
-			pair) if (!strcmp(weft_json_text(pair, "GroupId"), group)) return true;
+		weft_json_each(json_object_get(permission, "UserIdGroupPairs"), k, pair)
+			if (!strcmp(weft_json_text(pair, "GroupId"), group))
+				return true;
 	}
 	return false;
 }
@@ -283,20 +276,20 @@ static bool admits_itself(const struct walk *w, const char *group, bool out)
 		json_t *one;
 		size_t i;
 
-		json_array_foreach(
-			json_object_get(w->docs->root[d], "SecurityGroups"), i,
-			one) if (!strcmp(weft_json_text(one, "GroupId"), group) &&
-				 pairs_name(json_object_get(one, out ? "IpPermissionsEgress"
-								     : "IpPermissions"),
-					    group)) return true;
-		json_array_foreach(
-			json_object_get(w->docs->root[d], "SecurityGroupRules"), i,
-			one) if (!strcmp(weft_json_text(one, "GroupId"), group) &&
-				 json_is_true(json_object_get(one, "IsEgress")) == out &&
-				 !strcmp(weft_json_text(one, "IpProtocol"), "-1") &&
-				 !strcmp(weft_json_text(json_object_get(one, "ReferencedGroupInfo"),
-							"GroupId"),
-					 group)) return true;
+		weft_json_each(json_object_get(w->docs->root[d], "SecurityGroups"), i, one)
+			if (!strcmp(weft_json_text(one, "GroupId"), group) &&
+			    pairs_name(json_object_get(one, out ? "IpPermissionsEgress"
+								: "IpPermissions"),
+				       group))
+				return true;
+		weft_json_each(json_object_get(w->docs->root[d], "SecurityGroupRules"), i, one)
+			if (!strcmp(weft_json_text(one, "GroupId"), group) &&
+			    json_is_true(json_object_get(one, "IsEgress")) == out &&
+			    !strcmp(weft_json_text(one, "IpProtocol"), "-1") &&
+			    !strcmp(weft_json_text(json_object_get(one, "ReferencedGroupInfo"),
+						   "GroupId"),
+				    group))
+				return true;
 	}
 	return false;
 }
@@ -308,15 +301,14 @@ static bool is_on(const struct walk *w, const json_t *instance, const char *grou
 	bool on_all = true, any = false;
 	size_t i, k;
 
-	json_array_foreach(interfaces, i, one)
-	{
+	weft_json_each(interfaces, i, one) {
 		bool here = false;
 
 		if (!is_efa(one))
 			continue;
 		any = true;
-		json_array_foreach(json_object_get(one, "Groups"), k, attached) here |=
-			!strcmp(weft_json_text(attached, "GroupId"), group);
+		weft_json_each(json_object_get(one, "Groups"), k, attached)
+			here |= !strcmp(weft_json_text(attached, "GroupId"), group);
 		on_all &= here;
 	}
 	json_decref(interfaces);
@@ -329,7 +321,8 @@ static bool has_efa(const struct walk *w, const json_t *instance)
 	bool any = false;
 	size_t i;
 
-	json_array_foreach(interfaces, i, one) any |= is_efa(one);
+	weft_json_each(interfaces, i, one)
+		any |= is_efa(one);
 	json_decref(interfaces);
 	return any;
 }
@@ -371,8 +364,7 @@ static void check_groups(struct walk *w, json_t *groups)
 	bool in = false, out = false;
 	json_t *one;
 
-	json_array_foreach(groups, i, one)
-	{
+	weft_json_each(groups, i, one) {
 		const char *id = weft_json_text(one, "GroupId");
 
 		in |= admits_itself(w, id, false);
@@ -391,24 +383,21 @@ static json_t *common_groups(struct walk *w)
 	json_t *common = NULL, *instance, *interfaces, *one, *group;
 	size_t n, i, k;
 
-	json_array_foreach(w->instances, n, instance)
-	{
+	weft_json_each(w->instances, n, instance) {
 		if (!has_efa(w, instance) || common)
 			continue;
 		common = json_array();
 		interfaces = interfaces_of(w, instance);
-		json_array_foreach(interfaces, i, one)
-		{
+		weft_json_each(interfaces, i, one) {
 			if (!is_efa(one))
 				continue;
-			json_array_foreach(json_object_get(one, "Groups"), k, group)
+			weft_json_each(json_object_get(one, "Groups"), k, group)
 				json_array_append(common, group);
 			break;
 		}
 		json_decref(interfaces);
 	}
-	json_array_foreach(w->instances, n, instance)
-	{
+	weft_json_each(w->instances, n, instance) {
 		if (!common || !has_efa(w, instance))
 			continue;
 		for (k = json_array_size(common); k > 0; k--)
@@ -426,15 +415,13 @@ static void check_all_groups(struct walk *w)
 	size_t i;
 
 	for (size_t d = 0; d < w->docs->count; d++)
-		json_array_foreach(json_object_get(w->docs->root[d], "SecurityGroups"), i, one)
-		{
+		weft_json_each(json_object_get(w->docs->root[d], "SecurityGroups"), i, one) {
 			const char *id = weft_json_text(one, "GroupId");
 
 			any_good |= admits_itself(w, id, false) && admits_itself(w, id, true);
 		}
 	for (size_t d = 0; d < w->docs->count; d++)
-		json_array_foreach(json_object_get(w->docs->root[d], "SecurityGroups"), i, one)
-		{
+		weft_json_each(json_object_get(w->docs->root[d], "SecurityGroups"), i, one) {
 			const char *id = weft_json_text(one, "GroupId");
 			json_t *alone_in = json_pack("[{s:s}]", "GroupId", id);
 
@@ -472,8 +459,8 @@ static void check_template(struct walk *w, const json_t *version)
 		weft_catalogue_find(weft_json_text(data, "InstanceType"));
 	const char *name = weft_json_text(version, "LaunchTemplateName");
 	json_t *interfaces = json_object_get(data, "NetworkInterfaces"), *one;
-	const json_t *target = weft_json_at(data, "CapacityReservationSpecification",
-					    "CapacityReservationTarget", NULL);
+	const json_t *target =
+		weft_json_at(data, "CapacityReservationSpecification/CapacityReservationTarget");
 	const char *group = weft_json_text(json_object_get(data, "Placement"), "GroupName");
 	bool public = false;
 	size_t i;
@@ -482,8 +469,8 @@ static void check_template(struct walk *w, const json_t *version)
 		name = "launch template";
 	check_count(w, name, type, interfaces);
 	check_indexes(w, name, type, interfaces);
-	json_array_foreach(interfaces, i, one) public |=
-		json_is_true(json_object_get(one, "AssociatePublicIpAddress"));
+	weft_json_each(interfaces, i, one)
+	public |= json_is_true(json_object_get(one, "AssociatePublicIpAddress"));
 	if (public && json_array_size(interfaces) > 1)
 		weft_findings_report(w->f, WEFT_FINDING_AWS_PUBLIC_IP, NULL,
 				     "%s: AssociatePublicIpAddress with %zu interfaces", name,
@@ -525,8 +512,8 @@ void weft_aws_check(const struct weft_cloudjson *docs, struct weft_findings *fin
 					     "-network-interfaces, "
 					     "-security-groups, -security-group-rules or "
 					     "-launch-template-versions");
-		json_array_foreach(json_object_get(docs->root[d], "LaunchTemplateVersions"), i,
-				   version) check_template(&w, version);
+		weft_json_each(json_object_get(docs->root[d], "LaunchTemplateVersions"), i, version)
+			check_template(&w, version);
 	}
 	collect_instances(&w);
 	check_instances(&w);

@@ -385,7 +385,7 @@ static void check_nccl_ifname(const struct weft_env_var *v, const struct weft_en
 	size_t taken = 0;
 	const char *local = NULL;
 
-	for (size_t i = 0; i < c->interface_count; i++) {
+	for (size_t i = 0; c->interfaces && i < c->interface_count; i++) {
 		if (!nccl_takes(v->value, c->interfaces[i]))
 			continue;
 		taken++;
@@ -416,7 +416,7 @@ static void check_gloo_ifname(const struct weft_env_var *v, const struct weft_en
 {
 	bool found = !c->interfaces;
 
-	for (size_t i = 0; i < c->interface_count; i++)
+	for (size_t i = 0; c->interfaces && i < c->interface_count; i++)
 		found |= !strcmp(c->interfaces[i], v->value);
 	if (strpbrk(v->value, "^=,"))
 		weft_findings_report(f, WEFT_FINDING_ENV_IFNAME, &v->place,
@@ -488,7 +488,7 @@ static void check_together(const struct weft_env_var *vars, size_t count,
 static void check_pod_link(const struct weft_env_var *vars, size_t count,
 			   const struct weft_env_context *c, struct weft_findings *f)
 {
-	if (find(vars, count, "NCCL_SOCKET_IFNAME"))
+	if (!c->interfaces || find(vars, count, "NCCL_SOCKET_IFNAME"))
 		return;
 	for (size_t i = 0; i < c->interface_count; i++)
 		if (!strncmp(c->interfaces[i], "pod-id-link", 11))

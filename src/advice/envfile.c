@@ -7,6 +7,7 @@
  * be two lines. */
 #include "advice/envfile.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -234,9 +235,8 @@ static const char *on_mca(struct weft_envfile *e, const struct line *line, const
 	p = take_value(p, line->end, " \t\n\\", &value, &len);
 	if (!key_len || !len || key_len > 64)
 		return after;
-	memcpy(name, "OMPI_MCA_", 9);
-	memcpy(name + 9, key, key_len);
-	weft_envfile_add(e, name, key_len + 9, value, len, place);
+	snprintf(name, sizeof(name), "OMPI_MCA_%.*s", (int)key_len, key);
+	weft_envfile_add(e, name, strlen(name), value, len, place);
 	return p;
 }
 

@@ -5,7 +5,6 @@
 #include "advice/jsonfile.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,17 +72,20 @@ json_t *weft_jsonfile_load(const char *path, char *why_out, size_t len)
 	return root;
 }
 
-json_t *weft_json_at(const json_t *from, const char *key, ...)
+json_t *weft_json_at(const json_t *from, const char *path)
 {
+	const json_t *in = from;
 	json_t *at = NULL;
-	va_list args;
 
-	va_start(args, key);
-	for (const json_t *in = from; key; key = va_arg(args, const char *)) {
+	for (const char *p = path; *p;) {
+		size_t len = strcspn(p, "/");
+		char key[64];
+
+		snprintf(key, sizeof(key), "%.*s", (int)len, p);
 		at = json_object_get(in, key);
 		in = at;
+		p += len + (p[len] == '/');
 	}
-	va_end(args);
 	return at;
 }
 

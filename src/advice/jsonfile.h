@@ -18,8 +18,16 @@ json_t *weft_jsonfile_load(const char *path, char *why_out, size_t len);
 /* The same of bytes in memory. */
 json_t *weft_jsonfile_parse(const char *bytes, size_t count, char *why_out, size_t len);
 
-/* For hands that reach deep: weft_json_at(pod, "spec", "containers", NULL). NULL: not there. */
-json_t *weft_json_at(const json_t *from, const char *key, ...) __attribute__((sentinel));
+/* What is at "spec/template/spec"; no key in it may contain a slash. NULL: not there. */
+json_t *weft_json_at(const json_t *from, const char *path);
+
+/* A loop over an array, or over the keys and values of an object; none where it is something else. */
+#define weft_json_each(array, i, item) \
+	for ((i) = 0; ((item) = json_array_get(array, i)) != NULL; (i)++)
+#define weft_json_each_key(object, key, value)                                                   \
+	for (void *iter_ = json_object_iter(object);                                             \
+	     ((key) = json_object_iter_key(iter_)) && ((value) = json_object_iter_value(iter_)); \
+	     iter_ = json_object_iter_next(object, iter_))
 
 /* The string, or "". */
 const char *weft_json_text(const json_t *from, const char *key);

@@ -66,7 +66,7 @@ static const char *name_of(const json_t *object)
 
 static const struct weft_instance *type_of(const json_t *node)
 {
-	const json_t *labels = weft_json_at(node, "metadata", "labels", NULL);
+	const json_t *labels = weft_json_at(node, "metadata/labels");
 	const char *type = weft_json_text(labels, "node.kubernetes.io/instance-type");
 
 	if (!*type)
@@ -94,8 +94,7 @@ static const char *plugin_image(const json_t *pod_spec)
 	json_t *container;
 	size_t i;
 
-	json_array_foreach(json_object_get(pod_spec, "containers"), i, container)
-	{
+	weft_json_each(json_object_get(pod_spec, "containers"), i, container) {
 		const char *image = weft_json_text(container, "image");
 
 		if (strstr(image, "aws-efa-k8s-device-plugin") || strstr(image, "efa-dra") ||
@@ -110,11 +109,9 @@ static bool is_ready(const json_t *pod)
 	json_t *condition;
 	size_t i;
 
-	json_array_foreach(
-		weft_json_at(pod, "status", "conditions", NULL), i,
-		condition) if (!strcmp(weft_json_text(condition, "type"),
-				       "Ready")) return !strcmp(weft_json_text(condition, "status"),
-								"True");
+	weft_json_each(weft_json_at(pod, "status/conditions"), i, condition)
+		if (!strcmp(weft_json_text(condition, "type"), "Ready"))
+			return !strcmp(weft_json_text(condition, "status"), "True");
 	return false;
 }
 
@@ -123,10 +120,9 @@ static const char *waiting_reason(const json_t *pod)
 	json_t *status;
 	size_t i;
 
-	json_array_foreach(weft_json_at(pod, "status", "containerStatuses", NULL), i, status)
-	{
+	weft_json_each(weft_json_at(pod, "status/containerStatuses"), i, status) {
 		const char *reason =
-			weft_json_text(weft_json_at(status, "state", "waiting", NULL), "reason");
+			weft_json_text(weft_json_at(status, "state/waiting"), "reason");
 
 		if (*reason)
 			return reason;
@@ -142,8 +138,7 @@ static void check_plugin_version(struct cluster *c, const char *image)
 	json_t *node;
 	size_t i;
 
-	json_array_foreach(c->nodes, i, node)
-	{
+	weft_json_each(c->nodes, i, node) {
 		const struct weft_instance *type = type_of(node);
 
 		if (old && type && !strncmp(type->name, "p6", 2)) {
@@ -167,9 +162,8 @@ static void check_plugin(struct cluster *c, bool wanted)
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(c->sets, i, one)
-	{
-		const char *its = plugin_image(weft_json_at(one, "spec", "template", "spec", NULL));
+	weft_json_each(c->sets, i, one) {
+		const char *its = plugin_image(weft_json_at(one, "spec/template/spec"));
 		const json_t *status = json_object_get(one, "status");
 		uint64_t want = quantity_or_0(status, "desiredNumberScheduled");
 		uint64_t ready = quantity_or_0(status, "numberReady");
@@ -184,8 +178,7 @@ static void check_plugin(struct cluster *c, bool wanted)
 				     "daemon set %s: %" PRIu64 " of %" PRIu64 " pods are ready",
 				     name_of(one), ready, want);
 	}
-	json_array_foreach(c->pods, i, one)
-	{
+	weft_json_each(c->pods, i, one) {
 		const char *its = plugin_image(json_object_get(one, "spec"));
 
 		if (!its)
@@ -213,7 +206,7 @@ static void check_plugin(struct cluster *c, bool wanted)
 
 static void check_node(struct cluster *c, const json_t *node, const struct weft_instance *type)
 {
-	const json_t *has = weft_json_at(node, "status", "allocatable", NULL);
+	const json_t *has = weft_json_at(node, "status/allocatable");
 	uint64_t efas = quantity_or_0(has, EFA), pages = quantity(has, HUGEPAGES);
 	uint32_t want = weft_fact_or(type->efas, 0), vcpus = weft_fact_or(type->vcpus, 0);
 	uint64_t pages_wanted = vcpus ? (110 * (uint64_t)vcpus + 1) * 2 << 20 : 0;
@@ -251,8 +244,9 @@ static const json_t *find_node(const struct cluster *c, const char *name)
 	json_t *node;
 	size_t i;
 
-	json_array_foreach(c->nodes, i,
-			   node) if (*name && !strcmp(name_of(node), name)) return node;
+	weft_json_each(c->nodes, i, node)
+		if (*name && !strcmp(name_of(node), name))
+			return node;
 	return NULL;
 }
 
@@ -281,8 +275,7 @@ static void add_resources(struct cluster *c, struct pod *pod)
 	json_t *container;
 	size_t i;
 
-	json_array_foreach(json_object_get(pod->spec, "containers"), i, container)
-	{
+	weft_json_each(json_object_get(pod->spec, "containers"), i, container) {
 		const json_t *resources = json_object_get(container, "resources");
 		const json_t *limits = json_object_get(resources, "limits");
 
@@ -298,8 +291,7 @@ static void check_host_path(struct cluster *c, const struct pod *pod)
 	json_t *volume;
 	size_t i;
 
-	json_array_foreach(json_object_get(pod->spec, "volumes"), i, volume)
-	{
+	weft_json_each(json_object_get(pod->spec, "volumes"), i, volume) {
 		const char *path = weft_json_text(json_object_get(volume, "hostPath"), "path");
 
 		if (!strncmp(path, DEVICES, strlen(DEVICES)))
@@ -314,14 +306,16 @@ static bool is_karpenters(const struct cluster *c, const struct pod *pod)
 	json_t *value, *node;
 	size_t i;
 
-	json_object_foreach(json_object_get(pod->spec, "nodeSelector"), key,
-			    value) if (!strncmp(key, "karpenter.sh/", 13)) return true;
+	weft_json_each_key(json_object_get(pod->spec, "nodeSelector"), key, value)
+		if (!strncmp(key, "karpenter.sh/", 13))
+			return true;
 	if (pod->node)
 		return false;
 	/* Not placed yet: by whoever places pods in this cluster. */
-	json_array_foreach(c->nodes, i, node)
-		json_object_foreach(weft_json_at(node, "metadata", "labels", NULL), key,
-				    value) if (!strncmp(key, "karpenter.sh/", 13)) return true;
+	weft_json_each(c->nodes, i, node)
+		weft_json_each_key(weft_json_at(node, "metadata/labels"), key, value)
+			if (!strncmp(key, "karpenter.sh/", 13))
+				return true;
 	return false;
 }
 
@@ -333,8 +327,7 @@ static void check_pending(struct cluster *c, const struct pod *pod)
 
 	if (strcmp(weft_json_text(status, "phase"), "Pending") != 0)
 		return;
-	json_array_foreach(json_object_get(status, "conditions"), i, condition)
-	{
+	weft_json_each(json_object_get(status, "conditions"), i, condition) {
 		const char *message = weft_json_text(condition, "message");
 
 		if (!strcmp(weft_json_text(condition, "reason"), "Unschedulable"))
@@ -396,7 +389,7 @@ static void gather(struct cluster *c, const struct weft_cloudjson *docs)
 				   json_array_size(c->sets);
 
 		collect(c, docs->root[d]);
-		json_array_foreach(json_object_get(docs->root[d], "items"), i, item)
+		weft_json_each(json_object_get(docs->root[d], "items"), i, item)
 			collect(c, item);
 		if (json_array_size(c->nodes) + json_array_size(c->pods) +
 			    json_array_size(c->sets) ==
@@ -415,8 +408,7 @@ void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *fin
 	size_t i;
 
 	gather(&c, docs);
-	json_array_foreach(c.nodes, i, one)
-	{
+	weft_json_each(c.nodes, i, one) {
 		const struct weft_instance *type = type_of(one);
 
 		if (!type)
@@ -425,7 +417,8 @@ void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *fin
 		check_node(&c, one, type);
 	}
 	check_plugin(&c, wanted);
-	json_array_foreach(c.pods, i, one) check_pod(&c, one);
+	weft_json_each(c.pods, i, one)
+		check_pod(&c, one);
 	json_decref(c.nodes);
 	json_decref(c.pods);
 	json_decref(c.sets);

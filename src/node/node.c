@@ -66,7 +66,7 @@ static bool read_pci(struct weft_root *root, const char *bdf, struct weft_node_p
 		pci_out->numa = atoi(numa);
 	if (!weft_root_real(root, real, "sys/bus/pci/devices/%s", bdf) &&
 	    strlen(real) < sizeof(pci_out->path))
-		strcpy(pci_out->path, real);
+		snprintf(pci_out->path, sizeof(pci_out->path), "%s", real);
 	return true;
 }
 
@@ -116,7 +116,7 @@ static void read_pci_devices(struct weft_root *root, struct weft_node *node)
 			continue;
 		}
 		if (is_ena(pci.vendor, pci.device) && node->enas < WEFT_NODE_CARDS_MAX)
-			strcpy(node->ena[node->enas++], pci.bdf);
+			memcpy(node->ena[node->enas++], pci.bdf, sizeof(pci.bdf));
 		(void)weft_root_number(root, &class, "sys/bus/pci/devices/%s/class", pci.bdf);
 		maker = gpu_maker(pci.vendor, pci.device, (uint32_t) class);
 		if (maker && node->gpus < WEFT_NODE_GPUS_MAX) {

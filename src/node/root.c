@@ -51,6 +51,12 @@ void weft_root_close(struct weft_root *root)
 		close(root->capture);
 }
 
+/* A path that was made sure to fit. */
+static void copy_path(char to[WEFT_ROOT_PATH_MAX], const char *from)
+{
+	memcpy(to, from, strlen(from) + 1);
+}
+
 /* Puts one component behind `real`, or takes the last one away. */
 static int step(char real[WEFT_ROOT_PATH_MAX], const char *part, size_t len)
 {
@@ -89,7 +95,7 @@ static int follow(struct weft_root *root, char real[WEFT_ROOT_PATH_MAX],
 	snprintf(joined, sizeof(joined), "%s/%s", target, left);
 	if (strlen(joined) >= WEFT_ROOT_PATH_MAX)
 		return -ENAMETOOLONG;
-	strcpy(rest, joined);
+	copy_path(rest, joined);
 	if (target[0] == '/') {
 		real[0] = '\0';
 		return 1;
@@ -107,7 +113,7 @@ static int resolve(struct weft_root *root, const char *path, char real[WEFT_ROOT
 
 	if (strlen(path) >= sizeof(rest))
 		return -ENAMETOOLONG;
-	strcpy(rest, path);
+	copy_path(rest, path);
 	real[0] = '\0';
 	for (;;) {
 		size_t len;
@@ -132,7 +138,7 @@ static int resolve(struct weft_root *root, const char *path, char real[WEFT_ROOT
 		}
 	}
 	if (!real[0])
-		strcpy(real, ".");
+		copy_path(real, ".");
 	return 0;
 }
 
@@ -298,7 +304,7 @@ int weft_root_real(struct weft_root *root, char real_out[WEFT_ROOT_PATH_MAX], co
 		weft_capture_dir(root, real);
 	else
 		weft_capture_bytes(root, real, "", 0);
-	strcpy(real_out, real);
+	copy_path(real_out, real);
 	return 0;
 }
 
@@ -436,7 +442,7 @@ struct weft_file weft_root_file_open(struct weft_root *root, const char *path, .
 {
 	struct weft_file file = { .copy = -1 };
 	char real[WEFT_ROOT_PATH_MAX];
-	struct stat st;
+	struct stat st = { 0 };
 	va_list args;
 
 	va_start(args, path);

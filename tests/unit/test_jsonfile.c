@@ -41,11 +41,11 @@ static void weft_json_at__wrong_types(void **state)
 
 	(void)state;
 	assert_non_null(root);
-	assert_true(json_is_array(weft_json_at(root, "a", "b", NULL)));
-	assert_null(weft_json_at(root, "a", "b", "c", NULL));
-	assert_null(weft_json_at(root, "n", "b", NULL));
-	assert_null(weft_json_at(NULL, "n", NULL));
-	assert_string_equal(weft_json_text(weft_json_at(root, "a", NULL), "s"), "t");
+	assert_true(json_is_array(weft_json_at(root, "a/b")));
+	assert_null(weft_json_at(root, "a/b/c"));
+	assert_null(weft_json_at(root, "n/b"));
+	assert_null(weft_json_at(NULL, "n"));
+	assert_string_equal(weft_json_text(weft_json_at(root, "a"), "s"), "t");
 	assert_string_equal(weft_json_text(root, "a"), "");
 	json_decref(root);
 }
