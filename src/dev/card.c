@@ -152,13 +152,16 @@ static void at_exit(void)
 	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++) {
 		struct weft_card *card = weft_dev.cards[i];
 
-		if (!card || !card->up || !lock_at_end(card))
+		/* Also of a card that is not up yet: its lock may be ours all the same. */
+		if (!card || !lock_at_end(card))
 			continue;
-		weft_sq_linger(card);
-		weft_report_down(card);
-		close_links(card);
-		card->up = false;
-		card->dead = true;
+		if (card->up) {
+			weft_sq_linger(card);
+			weft_report_down(card);
+			close_links(card);
+			card->up = false;
+			card->dead = true;
+		}
 		weft_card_unlock(card);
 	}
 	weft_report_fini();

@@ -8,6 +8,9 @@
  */
 #include "link.h"
 
+#include "dev/core.h"
+
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -436,6 +439,35 @@ static void in_exits(void)
 	in_until(100, true);
 }
 
+/* A signal handler that ends the process, as libinfinipath has one, in the middle of a call that holds the card's
+ * lock; what was registered before the device comes after it and wants that lock. */
+
+static struct weft_pd *late_pd;
+
+static void destroy_late(void)
+{
+	need_eq(0, weft_pd_destroy(late_pd));
+}
+
+static void on_term(int sig)
+{
+	(void)sig;
+	exit(0);
+}
+
+static void exit_in_lock(void)
+{
+	struct weft_card *card;
+
+	atexit(destroy_late);
+	need_eq(0, weft_card_open(0, &card));
+	need_eq(0, weft_pd_create(card, &late_pd));
+	need_eq(0, card->up);
+	signal(SIGTERM, on_term);
+	weft_card_lock(card);
+	raise(SIGTERM);
+}
+
 static void afterwards(void)
 {
 	open_survivor(&s);
@@ -496,6 +528,7 @@ const struct duo_case link_kill_cases[] = {
 	  KILLED,
 	  .env = "WEFT_DEAD_AFTER=500ms" },
 	{ .name = "end__by_exit", SIDES(in_exits, victim_exits, fresh) },
+	{ .name = "end__by_signal_before_up", .side = { exit_in_lock }, .limit_s = 20 },
 	{ .name = "end__by_close", SIDES(out_closed, victim_closes, fresh) },
 	{ .name = NULL },
 };
