@@ -160,7 +160,7 @@ class Bench:
         parser.add_argument("--quick", action="store_true", help="three short rounds: a look, not a result")
         parser.add_argument("--only", action="append", metavar="CASE", help="this case only, or those that begin so")
         parser.add_argument("--list", action="store_true", help="names of the cases")
-        parser.add_argument("--set", action="append", default=[], metavar="WEFT_X=Y", help="a setting for weft")
+        parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of weft or libfabric")
         parser.add_argument("--libfabric", metavar="DIR[:DIR]",
                             help="another libfabric (and rdma-core) than the system's for our own client and for MPI, "
                                  "not for fi_pingpong: folders, or those with a lib/")
@@ -172,8 +172,8 @@ class Bench:
         self.args = parser.parse_args()
         if self.args.rounds is None:
             self.args.rounds = 3 if self.args.quick else 5
-        if self.args.rounds < 1 or any(not re.match(r"WEFT_\w+=", s) for s in self.args.set):
-            parser.error("--rounds is 1 at least, --set takes WEFT_NAME=VALUE")
+        if self.args.rounds < 1 or any(not re.match(r"(WEFT|FI)_\w+=", s) for s in self.args.set):
+            parser.error("--rounds is 1 at least, --set takes WEFT_NAME=VALUE or FI_NAME=VALUE")
         self.preload = os.path.abspath(self.args.preload or os.path.join(self.args.build, "libweft-preload.so"))
         self.settings = dict(s.split("=", 1) for s in self.args.set)
         self.seconds = 0.3 if self.args.quick else 1.0

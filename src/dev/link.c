@@ -38,9 +38,10 @@
 #define REAP_EVERY    WEFT_MS(500)
 #define CLOSE_MAX     WEFT_MS(40)
 #define LOCAL_PAYLOAD (32u << 10)
-#define FRAME_MAX     (WEFT_SRD_DATA_HEAD + WEFT_DEV_MSG_MAX)
+#define UDP_PAYLOAD   (63u << 9) /* Where datagrams can be so long: two fill one send. */
+#define FRAME_MAX     (WEFT_SRD_DATA_HEAD + UDP_PAYLOAD)
 
-static_assert(WEFT_SRD_TRAIN_MAX == WEFT_DEV_MSG_MAX && WEFT_SRD_PART_HEAD == WEFT_WIRE_PART_HEAD &&
+static_assert(WEFT_SRD_TRAIN_LEAST == WEFT_DEV_MSG_MAX && WEFT_SRD_PART_HEAD == WEFT_WIRE_PART_HEAD &&
 		      WEFT_SRD_HEAD_MAX <= WEFT_WIRE_HEAD_MAX,
 	      "the engine's trains are the wire's frames in parts, and heads lie in one piece");
 
@@ -390,7 +391,7 @@ int weft_link_open_udp(struct weft_link *link)
 	else if (card->info->mtu)
 		frame = WEFT_MIN(frame, card->info->mtu - (card->info->ip.v6 ? 48u : 28u));
 	weft_udp_stats(link->udp, &stats);
-	cfg.payload_max = WEFT_MIN(frame - WEFT_SRD_DATA_HEAD, WEFT_DEV_MSG_MAX);
+	cfg.payload_max = WEFT_MIN(frame - WEFT_SRD_DATA_HEAD, UDP_PAYLOAD);
 	cfg.trains = true;
 	cfg.paths = udp.paths;
 	cfg.burst_bytes = 65536 - 512;

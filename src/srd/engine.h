@@ -548,14 +548,16 @@ static inline struct weft_active *weft_ctx_active(const struct weft_srd *srd,
 }
 
 /* Trains. Where datagrams are short, what a packet costs would be paid for each, so a packet travels in several of them, which
- * the link gives and takes side by side. It is lost when one of them is. All of them are full, so that packets in a row join;
- * two at least. */
+ * the link gives and takes side by side. It is lost when one of them is. As many as the longest SEND needs, so that this is one
+ * packet; and all of them full, so that packets in a row join. */
 static inline uint16_t weft_train_payload(uint32_t single)
 {
 	uint32_t unit = single + WEFT_SRD_DATA_HEAD - WEFT_SRD_PART_HEAD;
-	uint32_t len = (WEFT_SRD_TRAIN_MAX + WEFT_SRD_DATA_HEAD) / unit * unit;
+	uint32_t least = WEFT_SRD_TRAIN_LEAST + WEFT_SRD_DATA_HEAD;
 
-	return (uint16_t)(len > unit ? len - WEFT_SRD_DATA_HEAD : single);
+	if (single >= WEFT_SRD_TRAIN_LEAST)
+		return (uint16_t)single;
+	return (uint16_t)((least + unit - 1) / unit * unit - WEFT_SRD_DATA_HEAD);
 }
 
 /* Bytes per packet, as long as nothing speaks against it. */

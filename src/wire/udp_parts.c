@@ -26,8 +26,8 @@ static_assert(WEFT_WIRE_PARTS_MAX <= 64 && WEFT_WIRE_PARTS_MAX <= UDP_TX_FRAMES,
 
 struct part {
 	uint32_t index, count, id;
-	uint32_t frame_len, unit; /* Unit: bytes in each part but the last. */
-	uint32_t len; /* Bytes of the frame in this one. */
+	uint32_t frame_len, unit; /* Unit: bytes that each part has room for. */
+	uint32_t len; /* Bytes of the frame in this one: all, or what the last has of them. */
 };
 
 /* A part, whole and at odds with nothing that it says itself. */
@@ -43,8 +43,7 @@ static bool read_part(const uint8_t *p, uint32_t left, uint32_t frame_max, struc
 	part.frame_len = weft_get16(p + 8);
 	part.len = weft_get16(p + 10);
 	if (part.count < 2 || part.count > WEFT_WIRE_PARTS_MAX || part.index >= part.count ||
-	    !part.len || part.len > left - WEFT_WIRE_PART_HEAD || part.len >= part.frame_len ||
-	    part.frame_len > frame_max)
+	    !part.len || part.len >= part.frame_len || part.frame_len > frame_max)
 		return false;
 	part.unit = part.len;
 	if (part.index == part.count - 1) {
@@ -53,23 +52,18 @@ static bool read_part(const uint8_t *p, uint32_t left, uint32_t frame_max, struc
 			return false;
 	}
 	if (part.unit * (part.count - 1) >= part.frame_len ||
-	    part.unit * part.count < part.frame_len)
+	    part.unit * part.count < part.frame_len || part.unit > left - WEFT_WIRE_PART_HEAD)
 		return false;
 	*part_out = part;
 	return true;
 }
 
-/* Bytes that the whole frame takes here, with all heads, if its parts follow `first` one by one; else 0. */
-static uint32_t run_len(const uint8_t *data, uint32_t left, uint32_t seg_len,
-			const struct part *first)
+/* Bytes that the whole frame takes here, with all heads and the padding, if its parts follow `first` one by one; else 0. */
+static uint32_t run_len(const uint8_t *data, uint32_t left, const struct part *first)
 {
-	uint32_t step = WEFT_WIRE_PART_HEAD + first->unit;
-	uint32_t all = WEFT_WIRE_PART_HEAD * first->count + first->frame_len;
+	uint32_t step = WEFT_WIRE_PART_HEAD + first->unit, all = step * first->count;
 
 	if (first->index || first->unit < WEFT_WIRE_HEAD_MAX || all > left)
-		return 0;
-	/* What is shorter than a segment can only be the end of the datagram. */
-	if (seg_len && (step != seg_len || (all % step && all != left)))
 		return 0;
 	for (uint32_t i = 1; i < first->count; i++) {
 		const uint8_t *p = data + i * step;
@@ -156,11 +150,11 @@ uint32_t udp_parts_take(struct weft_udp *udp, const uint8_t *data, uint32_t left
 	rx->data = NULL;
 	rx->piece = 0;
 	if (!read_part(data, len, udp->cfg.frame_max, &part) ||
-	    (seg_len && len != WEFT_WIRE_PART_HEAD + part.len)) {
+	    (seg_len && len != WEFT_WIRE_PART_HEAD + part.unit)) {
 		udp->stats.rx_bad_parts++;
 		return len;
 	}
-	run = run_len(data, left, seg_len, &part);
+	run = run_len(data, left, &part);
 	if (run) {
 		rx->data = data + WEFT_WIRE_PART_HEAD;
 		rx->len = part.frame_len;
@@ -168,7 +162,7 @@ uint32_t udp_parts_take(struct weft_udp *udp, const uint8_t *data, uint32_t left
 		return run;
 	}
 	(void)put_part(udp, &part, data + WEFT_WIRE_PART_HEAD, rx);
-	return WEFT_WIRE_PART_HEAD + part.len;
+	return WEFT_WIRE_PART_HEAD + part.unit;
 }
 
 int udp_parts_open(struct weft_udp *udp)

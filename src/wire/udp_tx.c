@@ -396,7 +396,7 @@ static void send_whole(struct weft_udp *udp, const union weft_sockaddr *to, uint
 
 /* What of a frame has not yet gone into a part. */
 struct rest {
-	struct iovec piece[2 + WEFT_WIRE_IOV_MAX];
+	struct iovec piece[3 + WEFT_WIRE_IOV_MAX];
 	struct iovec *at;
 };
 
@@ -406,6 +406,17 @@ static uint8_t *put_part_head(struct udp_tx *tx)
 
 	tx->head_used += WEFT_WIRE_PART_HEAD;
 	return head;
+}
+
+/* How many parts a frame is cut into, and how many bytes go into each. No fewer parts than it takes, but all of one
+ * length, with a few bytes of padding at the end: so frames of one length join to one message, whatever that length is.
+ * (A message ends with the first segment that is shorter.) The receiver wants the heads of the frame in the first. */
+static uint32_t cut_evenly(uint32_t len, uint32_t seg_max, uint32_t *unit_out)
+{
+	uint32_t most = seg_max - WEFT_WIRE_PART_HEAD, parts = (len + most - 1) / most;
+
+	*unit_out = WEFT_MAX((len + parts - 1) / parts, WEFT_MIN(most, WEFT_WIRE_HEAD_MAX));
+	return parts;
 }
 
 /* Puts the next `len` bytes behind the piece that ends at `at`; returns where the next piece goes. */
@@ -432,8 +443,10 @@ static struct iovec *put_rest(struct rest *rest, struct iovec *at, uint32_t len)
 static void send_parts(struct weft_udp *udp, const union weft_sockaddr *to, uint32_t path,
 		       const struct weft_wire_tx *frame, uint32_t len)
 {
+	static const uint8_t padding[WEFT_WIRE_HEAD_MAX];
 	struct udp_tx *tx = &udp->tx;
-	uint32_t unit = frame->seg_max - WEFT_WIRE_PART_HEAD, parts = (len + unit - 1) / unit;
+	uint32_t unit, parts = cut_evenly(len, frame->seg_max, &unit);
+	uint32_t seg_len = WEFT_WIRE_PART_HEAD + unit, last = len - (parts - 1) * unit;
 	struct rest rest = { .at = rest.piece };
 	struct iovec *end = rest.piece;
 	uint32_t id = udp->parts.tx_id++;
@@ -446,8 +459,7 @@ static void send_parts(struct weft_udp *udp, const union weft_sockaddr *to, uint
 	}
 	if (tx->frames + parts > UDP_TX_FRAMES)
 		weft_udp_flush(udp);
-	joins = can_join_parts(udp, to, path, frame->seg_max, parts,
-			       len + parts * WEFT_WIRE_PART_HEAD);
+	joins = can_join_parts(udp, to, path, seg_len, parts, parts * seg_len);
 	/* All parts leave by one socket: a frame is known by its source. */
 	connected = !joins && is_connected(udp, to, path);
 
@@ -456,10 +468,10 @@ static void send_parts(struct weft_udp *udp, const union weft_sockaddr *to, uint
 	for (uint32_t i = 0; i < frame->iov_len; i++)
 		if (frame->iov[i].iov_len > 0)
 			*end++ = frame->iov[i];
-	put_copy(tx, end, frame->tail, frame->tail_len);
+	end = put_copy(tx, end, frame->tail, frame->tail_len);
+	put_copy(tx, end, padding, unit - last);
 
 	for (uint32_t i = 0; i < parts; i++) {
-		uint32_t n = WEFT_MIN(len - i * unit, unit), seg_len = WEFT_WIRE_PART_HEAD + n;
 		struct iovec *first = &tx->iov[tx->iov_at[tx->frames]];
 		uint32_t pieces;
 
@@ -471,9 +483,9 @@ static void send_parts(struct weft_udp *udp, const union weft_sockaddr *to, uint
 		head[3] = 0;
 		weft_put32(head + 4, id);
 		weft_put16(head + 8, (uint16_t)len);
-		weft_put16(head + 10, (uint16_t)n);
+		weft_put16(head + 10, (uint16_t)(i < parts - 1 ? unit : last));
 		*first = (struct iovec){ head, WEFT_WIRE_PART_HEAD };
-		pieces = (uint32_t)(put_rest(&rest, first + 1, n) - first);
+		pieces = (uint32_t)(put_rest(&rest, first + 1, unit) - first);
 		if (i ? has_room(udp, last_msg(udp), seg_len, 1, seg_len) : joins)
 			join(udp, seg_len, pieces, true);
 		else

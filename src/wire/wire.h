@@ -14,7 +14,7 @@
 #define WEFT_WIRE_HEAD_MAX 768u
 #define WEFT_WIRE_IOV_MAX  4u
 
-/* A frame longer than what one datagram carries travels as parts of one length (the last may be shorter), each in a
+/* A frame longer than what one datagram carries travels as parts of one length (the last is padded), each in a
  * datagram of its own behind a head of its own (docs/protocol.md section 13):
  *
  *	at 0	WEFT_WIRE_PART, with which no frame begins	4	id of the frame: the sender's, any
