@@ -175,7 +175,7 @@ class Bench:
         if self.args.rounds < 1 or any(not re.match(r"(WEFT|FI)_\w+=", s) for s in self.args.set):
             parser.error("--rounds is 1 at least, --set takes WEFT_NAME=VALUE or FI_NAME=VALUE")
         self.preload = os.path.abspath(self.args.preload or os.path.join(self.args.build, "libweft-preload.so"))
-        self.settings = dict(s.split("=", 1) for s in self.args.set)
+        self.settings = {**self.hints(), **dict(s.split("=", 1) for s in self.args.set)}
         self.seconds = 0.3 if self.args.quick else 1.0
         self.current = None
         self.world = None
@@ -195,6 +195,12 @@ class Bench:
         if not shutil.which(name):
             raise Skip(f"no {name} here (Debian package {package})")
         return name
+
+    def hints(self):
+        """What `weft run` tells libfabric."""
+        printed = subprocess.run([os.path.join(self.args.build, "weft"), "run", "--print"], stdout=subprocess.PIPE,
+                                 text=True, check=False).stdout
+        return dict(re.findall(r"^export (FI_\w+)='(.*)'$", printed, re.MULTILINE))
 
     def libraries(self):
         """Environment that puts another libfabric before the system's."""

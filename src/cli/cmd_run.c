@@ -21,6 +21,7 @@
 
 const char weft_cmd_run_usage[] =
 	"usage: weft run [SETTING...] [--] COMMAND [ARGUMENT...]\n"
+	"       weft run --print [SETTING...]\n"
 	"\n"
 	"Run COMMAND with weft's cards as its EFA devices. Settings are environment\n"
 	"variables (`weft config -v` lists them) that COMMAND and everything it starts\n"
@@ -32,6 +33,8 @@ const char weft_cmd_run_usage[] =
 	"                         of 127.0.0.0/8 are two hosts\n"
 	"  --wire auto|udp|local  how to reach other processes\n"
 	"  --env NAME=VALUE       any other variable\n"
+	"  --print                run nothing: print what would be set, as lines for a\n"
+	"                         shell, a job script or a pod\n"
 	"  --nccl                 instead, for programs that use NCCL: have NCCL send by\n"
 	"                         weft's plugin (or fail, if it cannot), and leave\n"
 	"                         libibverbs as it is\n"
@@ -128,6 +131,70 @@ static bool use_plugin(char *library)
 	return ok;
 }
 
+/* Libfabric up to 1.17 asks to be told that a card can READ; later ones find out. Without, all that is longer than a SEND
+ * goes in SENDs, and is copied three times on its way. With cards that cannot it would abort the program. How long a
+ * message is worth its round trip was measured (docs/performance.md); on Amazon's cards it is 1 MiB. */
+static bool tell_libfabric(const struct weft_card_info *cards, uint32_t count)
+{
+	static const struct {
+		const char *name, *value;
+	} hints[] = {
+		{ "FI_EFA_USE_DEVICE_RDMA", "1" },
+		{ "FI_EFA_INTER_MIN_READ_MESSAGE_SIZE", "131072" },
+	};
+
+	for (uint32_t i = 0; i < count; i++)
+		if (!(cards[i].caps & WEFT_CAP_RDMA_READ))
+			return true;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(hints); i++)
+		if (setenv(hints[i].name, hints[i].value, 0)) {
+			perror(CMD);
+			return false;
+		}
+	return true;
+}
+
+static void print_quoted(const char *value)
+{
+	putchar('\'');
+	for (; *value; value++)
+		if (*value == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*value);
+	putchar('\'');
+}
+
+/* What differs from the environment that we were given, which setenv() leaves where it was. */
+static void print_changes(char **before)
+{
+	for (char **now = environ; *now; now++) {
+		const char *equals = strchr(*now, '=');
+		char **old = before;
+
+		while (*old && strcmp(*old, *now) != 0)
+			old++;
+		if (*old || !equals)
+			continue;
+		printf("export %.*s=", (int)(equals - *now), *now);
+		print_quoted(equals + 1);
+		putchar('\n');
+	}
+}
+
+static char **copy_environ(void)
+{
+	size_t len = 0;
+	char **copy;
+
+	while (environ && environ[len])
+		len++;
+	copy = calloc(len + 1, sizeof(*copy));
+	if (copy && len)
+		memcpy(copy, environ, len * sizeof(*copy));
+	return copy;
+}
+
 /* Shared memory and counters are a loss that a program survives, the files that stand in for /sys are not:
  * libfabric leaves out a card without them. */
 static bool check_run_dir(void)
@@ -146,9 +213,16 @@ int weft_cmd_run(int argc, char **argv)
 	char why[WEFT_PROGRAM_PATH_MAX + 512];
 	const struct weft_card_info *cards;
 	const char *reason;
+	static char **before;
+	bool nccl = false, print = false;
 	uint32_t count;
-	bool nccl = false;
 	int i;
+
+	before = copy_environ();
+	if (!before) {
+		perror(CMD);
+		return 2;
+	}
 
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
 		int got;
@@ -161,6 +235,10 @@ int weft_cmd_run(int argc, char **argv)
 			nccl = true;
 			continue;
 		}
+		if (!strcmp(argv[i], "--print")) {
+			print = true;
+			continue;
+		}
 		got = weft_args_setting(CMD, argc, argv, &i);
 		if (got < 0)
 			return 2;
@@ -170,8 +248,10 @@ int weft_cmd_run(int argc, char **argv)
 			return 2;
 		}
 	}
-	if (i >= argc) {
-		fputs(CMD ": which command? See `weft help run`\n", stderr);
+	if (print == (i < argc)) {
+		fputs(print ? CMD ": --print runs nothing, so no command\n"
+			    : CMD ": which command? See `weft help run`\n",
+		      stderr);
 		return 2;
 	}
 	if (!weft_args_check_settings(CMD))
@@ -182,15 +262,19 @@ int weft_cmd_run(int argc, char **argv)
 	}
 	if (!check_run_dir() || !find_library(nccl ? PLUGIN : LIBRARY, library, sizeof(library)))
 		return 2;
-	if (!weft_program_find(argv[i], path, why, sizeof(why)) ||
-	    (!nccl && !weft_program_can_preload(path, why, sizeof(why)))) {
+	if (!print && (!weft_program_find(argv[i], path, why, sizeof(why)) ||
+		       (!nccl && !weft_program_can_preload(path, why, sizeof(why))))) {
 		fprintf(stderr, CMD ": %s\n", why);
 		return 2;
 	}
 	if (weft_cardset_note())
 		fprintf(stderr, CMD ": note: %s\n", weft_cardset_note());
-	if (nccl ? !use_plugin(library) : !preload(library))
+	if (nccl ? !use_plugin(library) : !(preload(library) && tell_libfabric(cards, count)))
 		return 2;
+	if (print) {
+		print_changes(before);
+		return 0;
+	}
 	execv(path, argv + i);
 	fprintf(stderr, CMD ": cannot run %.256s: %s\n", path, strerror(errno));
 	return 2;

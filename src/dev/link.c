@@ -41,7 +41,8 @@
 #define UDP_PAYLOAD   (63u << 9) /* Where datagrams can be so long: two fill one send. */
 #define FRAME_MAX     (WEFT_SRD_DATA_HEAD + UDP_PAYLOAD)
 
-static_assert(WEFT_SRD_TRAIN_LEAST == WEFT_DEV_MSG_MAX && WEFT_SRD_PART_HEAD == WEFT_WIRE_PART_HEAD &&
+static_assert(WEFT_SRD_TRAIN_LEAST == WEFT_DEV_MSG_MAX &&
+		      WEFT_SRD_PART_HEAD == WEFT_WIRE_PART_HEAD &&
 		      WEFT_SRD_HEAD_MAX <= WEFT_WIRE_HEAD_MAX,
 	      "the engine's trains are the wire's frames in parts, and heads lie in one piece");
 

@@ -31,10 +31,12 @@
 #define WEFT_SRD_HEAD_MAX    704u /* Longest head that next_packet builds (an ACK with everything). */
 #define WEFT_SRD_DATA_HEAD   80u /* Head of every data packet: fixed header and operation. */
 #define WEFT_SRD_PAYLOAD_MIN 512u /* A link that cannot carry this much is no link. */
-#define WEFT_SRD_PART_HEAD   12u /* In front of each datagram, where a packet travels in several of them ... */
-#define WEFT_SRD_TRAIN_LEAST 8928u /* ... which then has so much payload at least, the longest SEND of a device, */
-#define WEFT_SRD_TRAIN_MAX                                                                        \
-	(2 * (WEFT_SRD_TRAIN_LEAST - 1 + WEFT_SRD_DATA_HEAD - WEFT_SRD_PART_HEAD) -               \
+#define WEFT_SRD_PART_HEAD \
+	12u /* In front of each datagram, where a packet travels in several of them ... */
+#define WEFT_SRD_TRAIN_LEAST \
+	8928u /* ... which then has so much payload at least, the longest SEND of a device, */
+#define WEFT_SRD_TRAIN_MAX                                                          \
+	(2 * (WEFT_SRD_TRAIN_LEAST - 1 + WEFT_SRD_DATA_HEAD - WEFT_SRD_PART_HEAD) - \
 	 WEFT_SRD_DATA_HEAD) /* ... and at most this. */
 
 enum weft_srd_op {

@@ -14,7 +14,7 @@ build=$6
 prefix=$7
 dir=$(mktemp -d)
 # Neither the settings of who runs this nor his processes may show.
-for name in $(env | sed -n 's/^\(WEFT_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
+for name in $(env | sed -n 's/^\(WEFT_[A-Za-z0-9_]*\|FI_EFA_[A-Z_]*\)=.*/\1/p'); do unset "$name"; done
 unset LD_PRELOAD
 export HOME="$dir/home" WEFT_RUN_DIR="$dir/run" WEFT_ADDR=127.0.0.1
 mkdir -p "$dir/home/.config"
@@ -295,6 +295,14 @@ else
 		skip 'run: installed, and moved' 'not installed'
 	fi
 	check 'run: found in PATH' 3 - - run sh -c 'exit 3'
+	# shellcheck disable=SC2016
+	script '#!/bin/sh\necho "<$FI_EFA_USE_DEVICE_RDMA> <$FI_EFA_INTER_MIN_READ_MESSAGE_SIZE>"\n'
+	check 'run: libfabric may READ' 0 '^<1> <131072>$' - run "$dir/script"
+	check 'run: libfabric as it was told' 0 '^<0> <131072>$' - \
+		run --env FI_EFA_USE_DEVICE_RDMA=0 "$dir/script"
+	check 'run: cards that cannot READ' 0 '^<> <>$' - run --instance g5.8xlarge "$dir/script"
+	check 'run: print' 0 "^export X='a'\\\\''b'\$" - run --print --env "X=a'b"
+	check 'run: print, and a command' 2 - 'runs nothing' run --print true
 	# shellcheck disable=SC2016
 	script '#!/bin/sh\necho "$NCCL_NET $NCCL_NET_PLUGIN $NCCL_NET_GDR_LEVEL ${LD_LIBRARY_PATH%%:*}/ $LD_PRELOAD"\n'
 	check 'run: NCCL' 0 '^weft weft SYS /[^:]*/ $' - run --nccl "$dir/script"
