@@ -22,9 +22,14 @@
 const char weft_cmd_plan_usage[] =
 	"usage: weft plan --list [FILTER...] [--json]\n"
 	"       weft plan INSTANCE [--explain] [--json]\n"
+	"       weft plan train --model-params N --dtype TYPE --instance TYPE --nodes N [...]\n"
+	"       weft plan pd-moe --instance TYPE --kv-rate GB/s [--a2a-rate GB/s] [...]\n"
+	"       weft plan backend [training|mpi|kv|moe|baseline] [--json]\n"
 	"\n"
 	"The first form lists the instance types that have EFA, the second says what one of\n"
 	"them has and what follows from it. ? is unknown, ~ derived and not stated anywhere.\n"
+	"train counts what a step of training sends, pd-moe what KV cache and experts leave\n"
+	"each other, and backend says which library reaches EFA for what.\n"
 	"\n"
 	"  --accelerator NAME   only types with this one (h100, trainium2); none: without any\n"
 	"  --min-gbps N         all cards together carry so many Gb/s\n"
@@ -32,7 +37,16 @@ const char weft_cmd_plan_usage[] =
 	"  --rdma-read          cards that do RDMA read; --rdma-write: that do RDMA write\n"
 	"  --gpudirect          cards that reach into the memory of the accelerators\n"
 	"  --generation N       EFA of this generation\n"
-	"  --explain            below each figure the formula that it is from\n";
+	"  --explain            below each figure the formula that it is from\n"
+	"\n"
+	"train:  --sharding none|optimizer|full, --tp N, --pp N, --dp N, --activation-dtype TYPE;\n"
+	"        if activations leave a node: --layers, --hidden, --seq, --micro-batch "
+	"(sequences),\n"
+	"        --micro-batches (of a step)\n"
+	"pd-moe: in place of --kv-rate: --prompt-tokens, --requests (a second), and\n"
+	"        --kv-bytes-per-token or --layers, --kv-heads, --head-dim, --dtype;\n"
+	"        in place of --a2a-rate: --moe-layers, --hidden, --top-k, --ep-nodes, --tokens (a\n"
+	"        second), --dispatch-dtype, --combine-dtype. All of one node.\n";
 
 /* Common to all kinds */
 
@@ -186,6 +200,7 @@ static void json_pod(const struct weft_instance *it)
 		fputs(", \"hugepages-2Mi\": null}", stdout);
 }
 
+/* All but the last brace. */
 static void json_instance(const struct weft_instance *it)
 {
 	const char *limit;
@@ -219,7 +234,6 @@ static void json_instance(const struct weft_instance *it)
 	}
 	fputs("], \"sources\": ", stdout);
 	weft_json_string(it->sources);
-	putchar('}');
 }
 
 /* The list */
@@ -304,10 +318,12 @@ static int print_list(const struct filter *f, bool json)
 			continue;
 		if (json)
 			fputs(shown ? ",\n  " : "[\n  ", stdout);
-		if (json)
+		if (json) {
 			json_instance(it);
-		else
+			putchar('}');
+		} else {
 			print_row(it);
+		}
 		shown++;
 	}
 	if (json)
@@ -422,7 +438,8 @@ static int print_instance(const struct weft_plan_view *v, const struct weft_inst
 
 	if (v->json) {
 		json_instance(it);
-		putchar('\n');
+		weft_plan_variables(v, it);
+		puts("}");
 		return 0;
 	}
 	puts(it->name);
@@ -430,6 +447,7 @@ static int print_instance(const struct weft_plan_view *v, const struct weft_inst
 	print_pod(v, it);
 	if (*it->accelerator)
 		print_busbw(v, it);
+	weft_plan_variables(v, it);
 	puts("\nlimits:");
 	for (uint32_t i = 0; (limit = weft_plan_limit(it, i)); i++)
 		printf("  - %s\n", limit);
@@ -554,5 +572,17 @@ static int plan_instances(int argc, char **argv)
 
 int weft_cmd_plan(int argc, char **argv)
 {
+	static const struct {
+		const char *name;
+		int (*run)(int argc, char **argv);
+	} kinds[] = {
+		{ "train", weft_plan_train },
+		{ "pd-moe", weft_plan_pd_moe },
+		{ "backend", weft_plan_backend },
+	};
+
+	for (size_t i = 0; argc > 1 && i < WEFT_ARRAY_SIZE(kinds); i++)
+		if (!strcmp(argv[1], kinds[i].name))
+			return kinds[i].run(argc - 1, argv + 1);
 	return plan_instances(argc, argv);
 }
