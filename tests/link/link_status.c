@@ -176,7 +176,8 @@ static void flush_ah(void)
 		need_ok(weft_ah_create(e.pd, &e.peer.gid, &e.ah));
 	}
 	duo_sync();
-	if (duo_side == 1) /* What was given up may still arrive: not when the receive for the proof is there. */
+	if (duo_side ==
+	    1) /* What was given up may still arrive: not when the receive for the proof is there. */
 		duo_none(e.rcq);
 	proof(&e);
 	if (duo_side == 1)
