@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* `weft info`: the cards that a program would see here, who uses them, and the counters of who does.
+/* `weft info`: the cards that are here, made by weft or real, who uses them, and the counters of who does.
  *
  * A card is one row, so that grep and awk can have it; only a terminal too narrow for rows gets them upright.
  * Users come from the pages of counters in the run directory: processes of this user, with the same card at
  * the same address. */
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/info_node.h"
 #include "cli/json.h"
 #include "dev/cardset.h"
 #include "dev/conf.h"
 #include "dev/counters.h"
+#include "node/root.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,14 +27,21 @@
 
 const char weft_cmd_info_usage[] =
 	"usage: weft info [--json] [SETTING...]\n"
+	"       weft info --topo | --stack [--pid PID] | --fi [--json]\n"
 	"       weft info --counters [--all] [--json]\n"
 	"\n"
-	"Print the cards that a program sees here: name, PCI address, address of the\n"
-	"underlay, GID, speed in Gb/s, generation and device id, capabilities, NUMA node\n"
-	"(-: none in particular), and which processes of yours use it now.\n"
+	"Print the cards of this machine: those that weft makes for programs, and real EFA\n"
+	"cards. Name, PCI address, address of the underlay, GID, speed in Gb/s, generation\n"
+	"and device id, capabilities, NUMA node (-: none in particular), kind (software, efa,\n"
+	"efa-only), and which processes of yours use it now.\n"
 	"\n"
+	"  --topo        instead, how far GPUs and real cards are apart, as NCCL names it\n"
+	"  --stack       instead, the libraries that a program would load, from MPI and NCCL\n"
+	"                down to the driver; with --pid, those that a process has loaded\n"
+	"  --fi          instead, the cards as fi_info prints them, one block for each\n"
 	"  --counters    instead, the counters of your processes that use a card\n"
 	"  --all         with those that are zero\n"
+	"  --root DIR    the machine that weft check --capture has made a copy of\n"
 	"  --json        as JSON\n"
 	"  SETTING       as for `weft run`: --instance, --cards, --addr, --wire, --env\n";
 
@@ -109,12 +119,13 @@ enum column {
 	COL_ID,
 	COL_CAPS,
 	COL_NUMA,
+	COL_KIND,
 	COL_USERS,
 	COL_COUNT,
 };
 
-static const char *const headings[COL_COUNT] = { "NAME",   "PCI",  "ADDRESS", "GID",    "GB/S",
-						 "DEVICE", "CAPS", "NUMA",    "USED BY" };
+static const char *const headings[COL_COUNT] = { "NAME",   "PCI",  "ADDRESS", "GID",  "GB/S",
+						 "DEVICE", "CAPS", "NUMA",    "KIND", "USED BY" };
 
 static const struct {
 	uint32_t cap;
@@ -173,8 +184,85 @@ static void fill_row(const struct weft_card_info *card, char cell[COL_COUNT][CEL
 		snprintf(cell[COL_NUMA], CELL_MAX, "-");
 	else
 		snprintf(cell[COL_NUMA], CELL_MAX, "%d", card->numa);
+	snprintf(cell[COL_KIND], CELL_MAX, "software");
 	users_text(&users, cell[COL_USERS]);
 	free(users.user);
+}
+
+/* Real cards */
+
+static const char *kind_of(const struct weft_node *node, const struct weft_node_card *card)
+{
+	switch (weft_node_kind(node, card)) {
+	case WEFT_NODE_KIND_EFA:
+		return "efa";
+	case WEFT_NODE_KIND_EFA_ONLY:
+		return "efa-only";
+	case WEFT_NODE_KIND_UNKNOWN:
+		return "efa or efa-only";
+	}
+	return "?";
+}
+
+/* What the type says goes before the port: old drivers call everything 100 Gb/s. */
+static uint32_t gbps_of(const struct weft_node *node, const struct weft_node_card *card)
+{
+	return node->type ? weft_fact_or(node->type->gbps, (uint32_t)card->port_gbps)
+			  : (uint32_t)card->port_gbps;
+}
+
+static const char *real_caps(const struct weft_node *node)
+{
+	if (weft_node_rdma_read(node) == WEFT_UNKNOWN)
+		return "?";
+	if (weft_node_rdma_read(node) == WEFT_NO)
+		return "none";
+	return node->type && weft_fact_or(node->type->rdma_write, 0) ? "read,write" : "read";
+}
+
+static void fill_real_row(const struct weft_node *node, const struct weft_node_card *card,
+			  char cell[COL_COUNT][CELL_MAX])
+{
+	snprintf(cell[COL_NAME], CELL_MAX, "%s", card->name[0] ? card->name : "(no driver)");
+	snprintf(cell[COL_BDF], CELL_MAX, "%s", card->pci.bdf);
+	snprintf(cell[COL_ADDRESS], CELL_MAX, "-");
+	snprintf(cell[COL_GID], CELL_MAX, "%s", card->gid[0] ? card->gid : "-");
+	snprintf(cell[COL_GBPS], CELL_MAX, "%u", gbps_of(node, card));
+	snprintf(cell[COL_ID], CELL_MAX, "v%u/0x%x", card->pci.device - 0xefa0u + 1,
+		 card->pci.device);
+	snprintf(cell[COL_CAPS], CELL_MAX, "%s", real_caps(node));
+	if (card->pci.numa < 0)
+		snprintf(cell[COL_NUMA], CELL_MAX, "-");
+	else
+		snprintf(cell[COL_NUMA], CELL_MAX, "%d", card->pci.numa);
+	snprintf(cell[COL_KIND], CELL_MAX, "%s", kind_of(node, card));
+	snprintf(cell[COL_USERS], CELL_MAX, "-");
+}
+
+static void print_json_real(const struct weft_node *node, const struct weft_node_card *card)
+{
+	fputs("{\"index\": null, \"name\": ", stdout);
+	weft_json_string(card->name[0] ? card->name : NULL);
+	fputs(", \"pci\": ", stdout);
+	weft_json_string(card->pci.bdf);
+	fputs(", \"address\": null, \"gid\": ", stdout);
+	weft_json_string(card->gid[0] ? card->gid : NULL);
+	printf(", \"port_base\": null, \"mtu\": null, \"gbps\": %u", gbps_of(node, card));
+	printf(", \"generation\": %u, \"device_id\": \"0x%x\", \"caps\": ",
+	       card->pci.device - 0xefa0u + 1, card->pci.device);
+	/* null: sysfs does not say, and the type is not known. */
+	if (weft_node_rdma_read(node) == WEFT_UNKNOWN)
+		fputs("null", stdout);
+	else if (weft_node_rdma_read(node) == WEFT_NO)
+		fputs("[]", stdout);
+	else
+		fputs(strchr(real_caps(node), ',') ? "[\"read\", \"write\"]" : "[\"read\"]",
+		      stdout);
+	if (card->pci.numa < 0)
+		fputs(", \"numa\": null", stdout);
+	else
+		printf(", \"numa\": %d", card->pci.numa);
+	printf(", \"kind\": \"%s\", \"used_by\": []}", kind_of(node, card));
 }
 
 static bool fits_terminal(int width)
@@ -185,9 +273,11 @@ static bool fits_terminal(int width)
 	       width <= size.ws_col;
 }
 
-static int print_text(const struct weft_card_info *cards, uint32_t count)
+static int print_text(const struct weft_card_info *cards, uint32_t software,
+		      const struct weft_node *node)
 {
-	char(*rows)[COL_COUNT][CELL_MAX] = calloc(count, sizeof(*rows));
+	uint32_t count = software + (uint32_t)node->cards;
+	char(*rows)[COL_COUNT][CELL_MAX] = calloc(count + 1, sizeof(*rows));
 	int width[COL_COUNT], total = 0;
 
 	if (!rows) {
@@ -197,7 +287,10 @@ static int print_text(const struct weft_card_info *cards, uint32_t count)
 	for (uint32_t c = 0; c < COL_COUNT; c++)
 		width[c] = (int)strlen(headings[c]);
 	for (uint32_t i = 0; i < count; i++) {
-		fill_row(&cards[i], rows[i]);
+		if (i < software)
+			fill_row(&cards[i], rows[i]);
+		else
+			fill_real_row(node, &node->card[i - software], rows[i]);
 		for (uint32_t c = 0; c < COL_COUNT; c++)
 			width[c] = WEFT_MAX(width[c], (int)strlen(rows[i][c]));
 	}
@@ -249,7 +342,7 @@ static void print_json_card(const struct weft_card_info *card)
 		fputs("], \"numa\": null", stdout);
 	else
 		printf("], \"numa\": %d", card->numa);
-	fputs(", \"used_by\": [", stdout);
+	fputs(", \"kind\": \"software\", \"used_by\": [", stdout);
 	for (uint32_t i = 0; i < users.count; i++) {
 		printf("%s{\"pid\": %u, \"comm\": ", i ? ", " : "", users.user[i].pid);
 		weft_json_string(users.user[i].comm);
@@ -259,32 +352,79 @@ static void print_json_card(const struct weft_card_info *card)
 	free(users.user);
 }
 
-static int print_cards(bool json)
+/* weft's own cards, unless a copy of another machine is looked at. */
+static bool get_software(const char *root, const struct weft_card_info **cards_out,
+			 uint32_t *count_out)
 {
-	const struct weft_card_info *cards;
 	const char *why;
-	uint32_t count;
 
+	*count_out = 0;
+	if (root)
+		return true;
 	if (!weft_args_check_settings(CMD))
-		return 2;
-	if (weft_cardset_get(&cards, &count, &why)) {
+		return false;
+	if (weft_cardset_get(cards_out, count_out, &why)) {
 		fprintf(stderr, CMD ": %s\n", why);
-		return 2;
+		return false;
 	}
 	if (weft_cardset_note())
 		fprintf(stderr, CMD ": note: %s\n", weft_cardset_note());
+	return true;
+}
+
+static int print_cards(const struct weft_node *node, const char *root, bool json)
+{
+	const struct weft_card_info *cards = NULL;
+	uint32_t count;
+
+	if (!get_software(root, &cards, &count))
+		return 2;
 	if (!json)
-		return print_text(cards, count);
+		return print_text(cards, count, node);
 	fputs("{\"instance\": ", stdout);
-	weft_json_string(weft_conf_get()->instance[0] ? weft_conf_get()->instance : NULL);
+	if (root)
+		weft_json_string(node->type ? node->type->name : NULL);
+	else
+		weft_json_string(weft_conf_get()->instance[0] ? weft_conf_get()->instance : NULL);
 	fputs(", \"note\": ", stdout);
-	weft_json_string(weft_cardset_note());
+	weft_json_string(root ? NULL : weft_cardset_note());
 	fputs(", \"cards\": [", stdout);
-	for (uint32_t i = 0; i < count; i++) {
+	for (uint32_t i = 0; i < count + node->cards; i++) {
 		printf("%s\n  ", i ? "," : "");
-		print_json_card(&cards[i]);
+		if (i < count)
+			print_json_card(&cards[i]);
+		else
+			print_json_real(node, &node->card[i - count]);
 	}
 	puts("\n]}");
+	return 0;
+}
+
+static int print_fi(const struct weft_node *node, struct weft_root *files, const char *root,
+		    bool json)
+{
+	const struct weft_card_info *cards = NULL;
+	struct weft_info_fi *fi;
+	uint32_t count;
+	size_t used = 0;
+
+	if (!get_software(root, &cards, &count))
+		return 2;
+	fi = calloc(count + node->cards + 1, sizeof(*fi));
+	if (!fi) {
+		perror(CMD);
+		return 2;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		fi[used++] = (struct weft_info_fi){ cards[i].name, cards[i].bdf, cards[i].gbps };
+	/* libfabric shows no card without a driver. */
+	for (size_t i = 0; i < node->cards; i++)
+		if (node->card[i].name[0])
+			fi[used++] =
+				(struct weft_info_fi){ node->card[i].name, node->card[i].pci.bdf,
+						       gbps_of(node, &node->card[i]) };
+	weft_info_fi_print(fi, used, files, json);
+	free(fi);
 	return 0;
 }
 
@@ -373,31 +513,138 @@ static int print_counters(bool json, bool all)
 	return 0;
 }
 
-int weft_cmd_info(int argc, char **argv)
-{
-	bool json = false, counters = false, all = false;
+enum view {
+	VIEW_CARDS,
+	VIEW_TOPO,
+	VIEW_STACK,
+	VIEW_FI,
+	VIEW_COUNTERS,
+};
 
+struct options {
+	enum view view;
+	const char *root, *pid;
+	bool json, all;
+};
+
+static int print_stack(const struct weft_node *node, struct weft_root *root,
+		       const struct options *o)
+{
+	struct weft_root other, *files = root;
+	char path[64];
+	int err = 0;
+
+	/* A process in a container has other files under the same names. */
+	if (o->pid) {
+		snprintf(path, sizeof(path), "/proc/%.20s/root", o->pid);
+		err = weft_root_open(path, &other);
+		files = &other;
+	}
+	if (!err)
+		err = weft_info_stack(node, root, files, o->pid, o->json);
+	if (o->pid && files == &other && !err)
+		weft_root_close(&other);
+	if (err)
+		fprintf(stderr, CMD ": process %s: %s\n", o->pid,
+			err == -ENOENT || err == -ESRCH ? "there is none, or it is not yours"
+							: strerror(-err));
+	return err ? 2 : 0;
+}
+
+static int print_view(const struct options *o)
+{
+	struct weft_node *node = malloc(sizeof(*node));
+	struct weft_root root;
+	int status = 2, err = weft_root_open(o->root ? o->root : "/", &root);
+
+	if (err || !node) {
+		fprintf(stderr, CMD ": %s: %s\n", o->root ? o->root : "/",
+			strerror(err ? -err : ENOMEM));
+		if (!err)
+			weft_root_close(&root);
+		free(node);
+		return 2;
+	}
+	weft_node_read(&root, "self", NULL, node);
+	if (o->view == VIEW_TOPO) {
+		weft_info_topo(node, o->json);
+		status = 0;
+	} else if (o->view == VIEW_STACK) {
+		status = print_stack(node, &root, o);
+	} else if (o->view == VIEW_FI) {
+		status = print_fi(node, &root, o->root, o->json);
+	} else {
+		status = print_cards(node, o->root, o->json);
+	}
+	weft_node_free(node);
+	weft_root_close(&root);
+	free(node);
+	return status;
+}
+
+static bool take_view(const char *name, struct options *o)
+{
+	static const struct {
+		const char *name;
+		enum view view;
+	} views[] = { { "--topo", VIEW_TOPO },
+		      { "--stack", VIEW_STACK },
+		      { "--fi", VIEW_FI },
+		      { "--counters", VIEW_COUNTERS } };
+
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(views); i++) {
+		if (strcmp(name, views[i].name) != 0)
+			continue;
+		o->view = views[i].view;
+		return true;
+	}
+	return false;
+}
+
+static bool parse(int argc, char **argv, struct options *o)
+{
 	for (int i = 1; i < argc; i++) {
 		int got = weft_args_setting(CMD, argc, argv, &i);
 
+		if (!got)
+			got = weft_args_value(CMD, argc, argv, &i, "--root", &o->root);
+		if (!got)
+			got = weft_args_value(CMD, argc, argv, &i, "--pid", &o->pid);
 		if (got < 0)
-			return 2;
-		if (got)
+			return false;
+		if (got || take_view(argv[i], o))
 			continue;
 		if (!strcmp(argv[i], "--json")) {
-			json = true;
-		} else if (!strcmp(argv[i], "--counters")) {
-			counters = true;
+			o->json = true;
 		} else if (!strcmp(argv[i], "--all")) {
-			all = true;
+			o->all = true;
 		} else {
 			fprintf(stderr, CMD ": no such argument: %.64s\n", argv[i]);
-			return 2;
+			return false;
 		}
 	}
-	if (all && !counters) {
+	if (o->all && o->view != VIEW_COUNTERS) {
 		fputs(CMD ": --all goes with --counters\n", stderr);
-		return 2;
+		return false;
 	}
-	return counters ? print_counters(json, all) : print_cards(json);
+	if (o->pid &&
+	    (o->view != VIEW_STACK || o->root || strspn(o->pid, "0123456789") != strlen(o->pid))) {
+		fputs(CMD ": --pid is a number, and goes with --stack and without --root\n",
+		      stderr);
+		return false;
+	}
+	if (o->root && o->view == VIEW_COUNTERS) {
+		fputs(CMD ": --counters are of this machine, without --root\n", stderr);
+		return false;
+	}
+	return true;
+}
+
+int weft_cmd_info(int argc, char **argv)
+{
+	struct options o = { .view = VIEW_CARDS };
+
+	if (!parse(argc, argv, &o))
+		return 2;
+	return o.view == VIEW_COUNTERS ? print_counters(o.json, o.all) : print_view(&o);
 }

@@ -433,6 +433,45 @@ report(status == 0 and "card-count" not in got, "--skip", got)
 got, status, done = check(env("NCCL_PROTO=simple\n", m.machine("p5en.48xlarge", cards=15)), ["--only", "env"])
 report(status == 1 and set(got) <= {i for i in got if i.startswith("env-")}, "--only", got)
 
+# weft info on the same machines
+
+
+def info(tree, *args):
+    done = subprocess.run([WEFT, "info", "--root", place_of(tree), *args], capture_output=True, check=False, env=ENV)
+    return done.stdout.decode(), done.returncode
+
+
+text, status = info(P4D)
+report(status == 0 and text.count("\n") == 5 and text.count(" efa ") == 4 and "v1/0xefa0  read" in text, "info: real cards", text)
+text, status = info(m.machine("p5.48xlarge", efa_only=True), "--json")
+cards = json.loads(text)["cards"]
+report([c["kind"] for c in cards] == ["efa"] + ["efa-only"] * 31 and cards[0]["caps"] == ["read", "write"], "info --json: kinds", text)
+text, status = info(no_driver)
+report("(no driver)" in text, "info: a card without a driver", text)
+text, status = info(mellanox)
+report(text.count("\n") == 9 and "ibp" not in text, "info: other vendors' cards are none", text)
+text, status = info(P5EN)
+report(" 200 " in text and " 100 " not in text, "info: speed", text)
+text, status = info(P4D, "--topo")
+report(status == 0 and "GPU0   X     SYS   NODE" in text and "EFA0   PHB" in text, "info --topo", text)
+topo = json.loads(info(P4D, "--topo", "--json")[0])["devices"]
+report(len(topo) == 12 and all(len(d["distances"]) == 12 for d in topo)
+       and all(topo[i]["distances"][k] == topo[k]["distances"][i] for i in range(12) for k in range(12)),
+       "info --topo --json: a symmetric matrix", topo)
+text, status = info(P5, "--stack")
+report("/opt/amazon/efa/lib64/libfabric.so.1.26.0" in text and "aws-ofi-nccl   1.13.2" in text and "2.15.3g" in text, "info --stack", text)
+stack = json.loads(info(P5, "--stack", "--json")[0])
+report([r["layer"] for r in stack["stack"] if r["path"]] == ["MPI", "NCCL", "aws-ofi-nccl", "libfabric", "libefa", "libibverbs"]
+       and stack["cards"] == 32, "info --stack --json", stack)
+text, status = info(P4D, "--fi")
+report(text.count("provider: efa\n") == 4 and "    domain: rdmap16s27-rdm\n    version: 122.0\n" in text, "info --fi: a block for each card", text)
+report(len(json.loads(info(no_driver, "--fi", "--json")[0])) == 3, "info --fi: no card without a driver")
+for args in (["--pid", "1"], ["--topo", "--pid", "1"], ["--counters", "--root", "/"], ["--stack", "--pid", "x"]):
+    done = subprocess.run([WEFT, "info", *args], capture_output=True, check=False, env=ENV)
+    report(done.returncode == 2 and done.stderr.count(b"\n") == 1, "info " + " ".join(args), done.stderr)
+done = subprocess.run([WEFT, "info", "--stack", "--pid", str(os.getpid())], capture_output=True, check=False, env=ENV)
+report(done.returncode == 0 and b"libfabric      -" in done.stdout, "info --stack --pid: a process without libfabric", done.stdout)
+
 # This very machine, whatever it is, and a copy of it
 done = run()
 report(done.returncode in (0, 1, 2) and b" failed, " in done.stdout, "here", done.stdout, done.stderr)
