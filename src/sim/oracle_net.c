@@ -32,17 +32,21 @@ static struct oracle_psn *psn_find(struct oracle *o, const struct weft_trace_rec
 	}
 }
 
-/* Time between tries doubles up to rto_max and ends with the peer's death. Some are tries on evidence of
- * a loss, in networks that lose half of everything; none of this adds up to hundreds. */
-static void check_copies(struct oracle *o, const struct weft_trace_rec *r, uint32_t copies)
+/* Time between tries doubles up to rto_max, and ends with the peer's death; but that is far while others of its packets
+ * get through. Some are tries on evidence of a loss, in networks that lose half of everything; they do not add up
+ * to hundreds. */
+static void check_copies(struct oracle *o, const struct weft_trace_rec *r, struct oracle_psn *p)
 {
 	uint64_t rto_max = o->param[WEFT_PARAM_RTO_MAX], bound = 64;
 
 	if (rto_max)
-		bound += 4 * o->param[WEFT_PARAM_DEAD_AFTER] / rto_max;
-	if (copies == bound + 1)
-		oracle_violation(o, WEFT_I8, r->wr, "PSN %llx sent %u times",
-				 (unsigned long long)r->addr, copies);
+		bound += WEFT_MAX(4 * o->param[WEFT_PARAM_DEAD_AFTER], r->at - p->first_at) /
+			 rto_max;
+	if (++p->copies <= bound || p->is_told)
+		return;
+	p->is_told = true;
+	oracle_violation(o, WEFT_I8, r->wr, "PSN %llx sent %u times", (unsigned long long)r->addr,
+			 p->copies);
 }
 
 /* A PSN stands for one piece of one message for ever. A copy of it without payload tells the receiver
@@ -64,6 +68,7 @@ static void check_psn(struct oracle *o, const struct weft_trace_rec *r)
 			.value = r->value,
 			.path = r->path,
 			.payload = payload,
+			.first_at = r->at,
 		};
 		return;
 	}
@@ -78,7 +83,7 @@ static void check_psn(struct oracle *o, const struct weft_trace_rec *r)
 				 (unsigned long long)r->addr, r->path);
 	p->path = r->path;
 	p->payload = payload;
-	check_copies(o, r, ++p->copies);
+	check_copies(o, r, p);
 }
 
 /* Three round trips after its first loss a sender has had every chance to know. */

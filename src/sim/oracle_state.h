@@ -118,7 +118,8 @@ struct oracle_psn {
 	uint32_t wr, off, value, copies;
 	uint16_t path;
 	uint8_t from, to;
-	bool used, payload;
+	bool used, payload, is_told;
+	weft_ns first_at;
 };
 
 struct oracle {

@@ -479,6 +479,36 @@ static void weft_oracle__storm(void **state)
 	bad(WEFT_I8);
 }
 
+/* One packet may be tried for longer than it takes a silent peer to be dead, if others of its peer's get through: with
+ * time between the tries. */
+static void weft_oracle__tried_often(void **state)
+{
+	static const struct row {
+		uint32_t copies, gap_ms;
+		bool good;
+	} rows[] = { { 144, 1, true }, { 145, 2, false }, { 145, 5, true }, { 300, 3, false } };
+
+	(void)state;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
+		begin();
+		param(WEFT_PARAM_RTO_MAX, WEFT_MS(5));
+		post(0, WEFT_SRD_SEND);
+		data(0, 0);
+		for (uint32_t n = 0; n < rows[i].copies; n++) {
+			now += WEFT_MS(rows[i].gap_ms);
+			data_on(0, 0, 1000, 4 + n % 12, true);
+		}
+		claim(0, WEFT_SRD_OK);
+		place(0, 0, 100);
+		done(0, pattern(0, 0, 100));
+		complete(0, WEFT_SRD_OK);
+		if (rows[i].good)
+			good();
+		else
+			bad(WEFT_I8);
+	}
+}
+
 static void weft_oracle__spurious(void **state)
 {
 	(void)state;
@@ -733,6 +763,7 @@ int main(void)
 		CASE(weft_oracle__credit_overdrawn),
 		CASE(weft_oracle__credit_against_newest_ack),
 		CASE(weft_oracle__storm),
+		CASE(weft_oracle__tried_often),
 		CASE(weft_oracle__spurious),
 		CASE(weft_oracle__same_path_again),
 		CASE(weft_oracle__slow_after_healing),
