@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""test_manifest.py WEFT: weft manifest from outside: what it asks for and refuses, and how it writes files.
+"""test_manifest.py WEFT MAN: weft manifest from outside: what it asks for and refuses, and how it writes files.
 
 That the manifests themselves are right is judged in tests/manifest."""
 import json
@@ -121,6 +121,9 @@ def lists():
     tap.check([k["kind"] for k in got] == KINDS, "all kinds, in order", got)
     text = weft("--list").stdout.splitlines()
     tap.check([line.split()[0] for line in text] == KINDS, "the same as text", text)
+    with open(sys.argv[2], encoding="ascii") as file:
+        page = re.findall(r"^\.It Cm (.*)\n(.*)$", file.read(), re.M)
+    tap.check(page == [(k["kind"], k["what"]) for k in got], "the manual page", page)
     for kind in KINDS:
         keys = json.loads(weft(kind, "--keys", "--json").stdout)
         tap.check((keys or kind == "device-plugin") and all(k["what"] and k["example"] for k in keys), f"{kind}: keys", keys)
