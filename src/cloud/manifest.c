@@ -15,6 +15,7 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KIND(symbol) extern const char weft_manifest_##symbol[]
@@ -58,7 +59,7 @@ static const struct weft_manifest_kind kinds[] = {
 	  true },
 	{ "security-group", "script: EC2 security group with both rules to itself",
 	  weft_manifest_security_group, true },
-	{ "skypilot", "SkyPilot task: nccl-tests over EFA and over TCP", weft_manifest_skypilot,
+	{ "skypilot", "SkyPilot task: nccl-tests, or your MPI program", weft_manifest_skypilot,
 	  false },
 	{ "slurm", "sbatch script: nccl-tests, or your MPI program", weft_manifest_slurm, true },
 	{ "terraform", "EKS cluster and node group, with the module terraform-aws-eks",
@@ -423,6 +424,34 @@ static void refuse(void *arg, const char *reason)
 	add(k, "no %s for it: %s", k->m->kind->name, reason);
 }
 
+/* A size in Mi or Gi, in MiB. */
+static uint64_t mib_of(const char *size)
+{
+	uint64_t n = strtoull(size, NULL, 10);
+
+	return strchr(size, 'G') ? n * 1024 : n;
+}
+
+/* What a node does not have no pod can get: it would wait for ever. */
+static void check_sizes(struct making *k)
+{
+	const struct weft_instance *it = k->m->instance;
+	uint64_t pages, memory, pages_max, memory_max;
+
+	if (*k->why || !it)
+		return;
+	pages = mib_of(said(k, "hugepages"));
+	memory = mib_of(said(k, "memory"));
+	pages_max = (uint64_t)it->hugepages.value * 2;
+	memory_max = (uint64_t)it->memory_gib.value * 1024 - pages_max;
+	if (it->hugepages.how && pages > pages_max)
+		add(k, "hugepages=%s is more than the %" PRIu64 "Mi of a node",
+		    said(k, "hugepages"), pages_max);
+	else if (it->hugepages.how && it->memory_gib.how && memory >= memory_max)
+		add(k, "memory=%s is not less than the %" PRIu64 "Mi of a node", said(k, "memory"),
+		    memory_max);
+}
+
 static void check_zones(struct making *k)
 {
 	const char *zone = said(k, "zone"), *other = said(k, "zone2");
@@ -481,6 +510,7 @@ bool weft_manifest_write(const struct weft_manifest *m, FILE *out, char *why, si
 		if (m->said[i][0] && !k.used[i])
 			add(&k, "%s means nothing here", weft_manifest_key_name(i));
 	check_zones(&k);
+	check_sizes(&k);
 	if (*why)
 		return false;
 	weft_template_expand(m->kind->text, &ops, &k, out);

@@ -80,6 +80,15 @@ def asking():
     check("twice the same zone", zones + ["--set", "zone2=us-west-2a"], 2, "-", "another zone than")
     check("zones of two regions", zones + ["--set", "zone2=us-east-1b"], 2, "-",
           "different regions")
+    pod = ["pod", "--set", "image=a", "--instance"]
+    check("more huge pages than a node has", pod + ["p5.4xlarge", "--set", "hugepages=5120Mi"], 2,
+          "-", "hugepages=5120Mi is more than the 3522Mi of a node")
+    check("all memory of a node", pod + ["c5n.9xlarge", "--set", "memory=96Gi"], 2, "-",
+          "memory=96Gi is not less than the 90382Mi of a node")
+    check("what fits", pod + ["c5n.9xlarge", "--set", "memory=88Gi"], 0, "memory: 88Gi", "-")
+    check("what nobody knows can be said", pod + ["p6e-gb300r.36xlarge", "--set", "memory=88Gi",
+                                                  "--set", "hugepages=2Gi"], 0,
+          "vpc.amazonaws.com/efa: 2$", "-")
     check("a security group needs no type", ["security-group", "--set", "region=eu-west-1",
                                              "--set", "vpc=vpc-0123456789abcdef0"], 0,
           "authorize-security-group-egress", "-")

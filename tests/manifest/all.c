@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* all: every kind of manifest for every instance type, on stdout, for judges that are started once. Twice each: with no
- * more said than is asked for, and with everything that can be. A record is a line of
+/* all [KIND TYPE]: every kind of manifest for every instance type, or only this one, on stdout, for judges that are started
+ * once. Twice each: with no more said than is asked for, and with everything that can be. A record is a line of
  *     kind TAB instance TAB least|most TAB made|refused TAB length
  * and so many bytes of manifest or reason. */
 #include "cloud/manifest.h"
@@ -54,10 +54,10 @@ static bool set_what_is_asked(struct weft_manifest *m, char *why)
 	return any;
 }
 
-/* "slots means nothing here": not for this type. */
-static bool unset_what_is_useless(struct weft_manifest *m, const char *why)
+/* "processes means nothing here", "memory=128Gi is not less than ...": not for this type. */
+static bool unset_what_does_not_fit(struct weft_manifest *m, const char *why)
 {
-	const char *rest = strstr(why, " means nothing here");
+	const char *rest = strpbrk(why, " =");
 
 	for (uint32_t i = 0; rest && i < key_count; i++) {
 		const char *name = keys[i].name;
@@ -87,7 +87,7 @@ static void make(const struct weft_manifest_kind *kind, const struct weft_instan
 		set_all(m);
 	do
 		ok = weft_manifest_write(m, out, why, sizeof(why));
-	while (!ok && (most ? unset_what_is_useless(m, why) : set_what_is_asked(m, why)));
+	while (!ok && (most ? unset_what_does_not_fit(m, why) : set_what_is_asked(m, why)));
 	if (fclose(out))
 		exit(2);
 	printf("%s\t%s\t%s\t%s\t%zu\n", kind->name, it->name, most ? "most" : "least",
@@ -100,16 +100,20 @@ static void make(const struct weft_manifest_kind *kind, const struct weft_instan
 	free(m);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct weft_manifest_kind *kind;
 	const struct weft_instance *it;
 
 	for (uint32_t k = 0; (kind = weft_manifest_kind_at(k)); k++) {
+		if (argc == 3 && strcmp(argv[1], kind->name) != 0)
+			continue;
 		for (key_count = 0; weft_manifest_key_at(kind, key_count, &keys[key_count]);
 		     key_count++)
 			;
 		for (uint32_t i = 0; (it = weft_catalogue_at(i)); i++) {
+			if (argc == 3 && strcmp(argv[2], it->name) != 0)
+				continue;
 			make(kind, it, false);
 			make(kind, it, true);
 		}

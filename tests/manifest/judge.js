@@ -12,7 +12,7 @@ const fs = require('fs');
 const path = require('path');
 
 const [modules, listFile, folder] = process.argv.slice(2);
-const npm = createRequire(path.join(modules, 'index.js'));
+const npm = createRequire(path.resolve(modules, 'index.js'));
 const Ajv = npm('ajv');
 const yaml = npm('yaml');
 const hcl = npm('@cdktf/hcl2json');
@@ -89,7 +89,7 @@ function mayRefuse(kind, row, how) {
     case 'launch-template': case 'run-instances': case 'parallelcluster': return layout;
     case 'mpijob': return cards || memory || (row.accelerator !== null && !isNvidia(row));
     case 'pod': case 'rayjob': return cards || memory || accelerators;
-    case 'skypilot': return !isNvidia(row) || cards || memory || !SKY.includes(row.accelerator);
+    case 'skypilot': return cards || memory || (row.accelerator !== null && !SKY.includes(row.accelerator));
     case 'slurm': return cards || (row.accelerator !== null && !isNvidia(row));
     case 'terraform': return card0 || ['gaudi', 'qualcomm-ai100'].includes(row.accelerator);
     case 'torchrun': return !isNvidia(row) || cards;
@@ -120,7 +120,7 @@ function judgeResources(record, resources, row) {
       if (!/efa|hugepages/.test(resource)) expect(limits[resource] === n, `not all of ${resource}`);
   const pages = megabytes(limits['hugepages-2Mi']);
   expect(pages > 0 && pages % 2 === 0, 'no whole huge pages');
-  if (record.how === 'least') {
+  if (row.hugepages_2mi !== null) {
     expect(pages <= row.hugepages_2mi * 2, 'more huge pages than the node has');
     expect(megabytes(limits.memory) + row.hugepages_2mi * 2 < row.memory_gib * 1024, 'more memory than the node has');
   }
@@ -189,9 +189,12 @@ const particular = {
   },
   skypilot([task], row, record) {
     expect(task.num_nodes === NODES, 'nodes');
-    expect(task.resources.accelerators.endsWith(`:${row.accelerators}`), 'accelerators');
+    const { accelerators = ':0' } = task.resources;
+    expect(accelerators.endsWith(`:${row.accelerators}`), 'accelerators');
     expect(parseInt(task.resources.cpus, 10) < row.vcpus, 'cpus');
-    expect(task.run.includes(`-np ${NODES * row.accelerators} `), '-np');
+    const [, n] = /-N ([0-9]+) /.exec(task.run);
+    if (row.accelerator !== null) expect(Number(n) === row.accelerators, '-N');
+    expect(task.run.includes(`-np ${NODES * n} `), '-np');
     isNewShape(record, 'skypilot-run.sh', `#!/bin/bash\n${task.run}`);
   },
 };
