@@ -49,7 +49,7 @@ struct weft_address { /* To be handed to others by whatever means. */
 };
 
 #define WEFT_SEND_MAX  8928u /* Bytes of a message. */
-#define WEFT_WRITE_MAX (1u << 30) /* Bytes of a WRITE or READ. */
+#define WEFT_WRITE_MAX 1073741824u /* Bytes of a WRITE or READ. */
 
 int weft_ep_open(uint32_t card, const struct weft_ep_cfg *cfg, struct weft_ep **ep_out);
 /* What is outstanding is forgotten without a completion. Remotes and memory are to be closed before. */

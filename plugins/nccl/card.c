@@ -24,6 +24,7 @@ struct sent {
 #define BUFFER    (sizeof(struct sent) + NET_CTL_BYTES)
 #define BUFFERS   (NET_CTL_RECVS + NET_CTL_SENDS)
 #define POLL_MANY 32u
+#define POLL_NS   300u
 
 static void *tagged(uint64_t value, enum tag tag)
 {
@@ -214,11 +215,15 @@ static void on_done(struct net_dev *dev, struct net_card *card, const struct wef
 void net_dev_poll(struct net_dev *dev)
 {
 	struct weft_done done[POLL_MANY];
+	uint64_t now = net_clock();
 
+	if (now - dev->polled_at < POLL_NS)
+		return;
 	for (uint32_t c = 0; c < dev->cards; c++) {
 		uint32_t n = weft_poll(dev->card[c].ep, done, POLL_MANY);
 
 		for (uint32_t i = 0; i < n; i++)
 			on_done(dev, &dev->card[c], &done[i]);
 	}
+	dev->polled_at = net_clock();
 }

@@ -44,7 +44,7 @@ static struct {
 } table[NET_COMMS_MAX];
 static uint32_t table_at;
 
-static uint64_t clock_ns(void)
+uint64_t net_clock(void)
 {
 	struct timespec ts;
 
@@ -116,7 +116,7 @@ static struct net_comm *comm_create(struct net_dev *dev, bool is_recv)
 	comm->is_recv = is_recv;
 	comm->peer_id = NET_NOBODY;
 	comm->cards = dev->cards;
-	comm->heard_at = clock_ns();
+	comm->heard_at = net_clock();
 	for (uint32_t i = 0; i < NET_REQUESTS_MAX; i++) {
 		comm->request[i].comm = comm;
 		comm->request[i].slot = (uint8_t)i;
@@ -219,7 +219,7 @@ int net_listen(int dev_index, void *handle, void **listen_comm)
 	}
 	l->dev = dev;
 	if (getrandom(&l->nonce, sizeof(l->nonce), GRND_NONBLOCK) != sizeof(l->nonce))
-		l->nonce = (uint32_t)clock_ns();
+		l->nonce = (uint32_t)net_clock();
 	table[l->id % NET_COMMS_MAX].listener = l;
 	h.address = dev->card[0].address;
 	h.listener = l->id;
@@ -373,7 +373,7 @@ void net_on_accept(struct net_dev *dev, const struct net_ctl *ctl, uint32_t len)
 		return;
 	memcpy(address, ctl + 1, ctl->cards * sizeof(*address));
 	comm->peer_id = ctl->from;
-	comm->heard_at = clock_ns();
+	comm->heard_at = net_clock();
 	if (open_remotes(comm, address, ctl->cards)) {
 		net_comm_break(comm, 4); /* An address that cannot be. */
 		return;
@@ -400,7 +400,7 @@ static void ping(struct net_comm *comm)
 
 void net_comm_keep_watch(struct net_comm *comm)
 {
-	uint64_t now = clock_ns();
+	uint64_t now = net_clock();
 
 	if (now - comm->heard_at < PING_NS || !comm->remote[0])
 		return;
@@ -446,9 +446,9 @@ int net_close(void *arg)
 {
 	struct net_comm *comm = arg;
 	struct net_dev *dev = comm->dev;
-	uint64_t until = clock_ns() + CLOSE_NS;
+	uint64_t until = net_clock() + CLOSE_NS;
 
-	while (comm->inflight && !comm->status && clock_ns() < until)
+	while (comm->inflight && !comm->status && net_clock() < until)
 		net_dev_poll(dev);
 	comm->is_closed = true;
 	close_remotes(comm);

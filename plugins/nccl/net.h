@@ -81,6 +81,7 @@ struct net_dev {
 	uint32_t cards;
 	bool is_udp_only;
 	uint32_t refs; /* Comms, listeners and memory that use the cards. */
+	uint64_t polled_at; /* ns */
 	struct net_card card[NET_CARDS_MAX];
 	struct net_comm *
 		zombies; /* Closed with requests under way: freed as these end, or with the cards. */
@@ -179,7 +180,9 @@ int net_card_write(struct net_card *card, struct net_request *req, struct weft_r
 		   const struct weft_mem *mem, const void *data, uint32_t len, uint64_t to_addr,
 		   uint32_t key, uint32_t imm);
 bool net_card_has_room(const struct net_card *card);
+/* Not more often than is of use: NCCL asks for each of its requests in turn. */
 void net_dev_poll(struct net_dev *dev);
+uint64_t net_clock(void); /* ns */
 
 /* The core, as NCCL calls it. */
 int net_init(nccl_logger *log);

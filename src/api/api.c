@@ -15,7 +15,7 @@
 
 /* The limits that programs see are the device's. */
 static_assert(WEFT_SEND_MAX == WEFT_DEV_MSG_MAX, "of a message");
-static_assert(WEFT_WRITE_MAX <= WEFT_DEV_RDMA_MAX, "of a WRITE");
+static_assert(WEFT_WRITE_MAX == WEFT_DEV_RDMA_MAX, "of a WRITE");
 static_assert(WEFT_INLINE_MAX == WEFT_DEV_INLINE_MAX, "of what need not be registered");
 
 struct weft_ep {
@@ -212,6 +212,14 @@ uint32_t weft_mem_key(const struct weft_mem *mem)
 
 enum weft_mem_gpu weft_mem_gpu(void)
 {
+	switch (weft_conf_get()->gpu) {
+	case WEFT_CONF_GPU_AUTO:
+		return WEFT_MEM_GPU_DIRECT;
+	case WEFT_CONF_GPU_STAGED:
+		return WEFT_MEM_GPU_STAGED;
+	case WEFT_CONF_GPU_OFF:
+		break;
+	}
 	return WEFT_MEM_GPU_NO;
 }
 

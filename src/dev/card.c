@@ -92,6 +92,7 @@ static void after_fork_child(void)
 			pthread_mutex_init(&c->lock, NULL);
 		for (uint32_t k = 0; k < WEFT_LINKS; k++)
 			weft_link_forked(&card->link[k]);
+		weft_mem_forked(card);
 		card->up = false;
 	}
 	pthread_sigmask(SIG_SETMASK, &weft_dev.fork_mask, NULL);
@@ -297,6 +298,7 @@ int weft_card_up(struct weft_card *card)
 		return err;
 	}
 	card->up = true;
+	weft_share_up(card);
 	weft_report_up(card);
 	weft_helper_kick();
 	return 0;
@@ -319,6 +321,8 @@ bool weft_card_work(struct weft_card *card)
 	got += weft_link_recv(&card->link[WEFT_LINK_UDP]);
 	for (uint32_t k = 0; k < WEFT_LINKS; k++)
 		weft_link_timer(&card->link[k]);
+	if (card->moving && weft_direct_poll(card))
+		got++;
 	if (card->waiting)
 		weft_sq_retry(card);
 	for (uint32_t k = 0; k < WEFT_LINKS; k++)

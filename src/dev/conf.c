@@ -194,9 +194,11 @@ static bool parse_word(const struct row *row, const char *text, void *field, cha
 
 static const char *const auto_word[] = { "auto", NULL };
 static const char *const wires[] = { "auto", "udp", "local", NULL };
+static const char *const gpus[] = { "auto", "staged", "off", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 
 static_assert(sizeof(enum weft_conf_wire) == sizeof(unsigned int) &&
+		      sizeof(enum weft_conf_gpu) == sizeof(unsigned int) &&
 		      sizeof(enum weft_conf_log) == sizeof(unsigned int),
 	      "parse_word() writes an unsigned int");
 
@@ -219,6 +221,9 @@ static const struct row rows[] = {
 	{ "WEFT_WIRE", "auto",
 	  "auto, udp or local; auto: shared memory within a host, UDP between hosts", FIELD(wire),
 	  .parse = parse_word, .words = wires },
+	{ "WEFT_GPU", "auto",
+	  "GPU memory: auto: from GPU to GPU within a host; staged: by host memory; off: refused",
+	  FIELD(gpu), .parse = parse_word, .words = gpus },
 	{ "WEFT_PORT_BASE", "20000",
 	  "first UDP port; each card has 256 of them. The same for a whole host", FIELD(port_base),
 	  .parse = parse_u32, RANGE(1024, 21808) },

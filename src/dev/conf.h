@@ -13,6 +13,12 @@ enum weft_conf_wire {
 	WEFT_CONF_WIRE_LOCAL,
 };
 
+enum weft_conf_gpu {
+	WEFT_CONF_GPU_AUTO, /* From GPU to GPU where they can, else by way of host memory. */
+	WEFT_CONF_GPU_STAGED,
+	WEFT_CONF_GPU_OFF,
+};
+
 enum weft_conf_log {
 	WEFT_CONF_LOG_ERROR,
 	WEFT_CONF_LOG_WARN,
@@ -29,6 +35,7 @@ struct weft_conf {
 	uint32_t
 		cards; /* WEFT_CARDS: 0: by the instance, else one for each of WEFT_ADDR, else 1. */
 	enum weft_conf_wire wire; /* WEFT_WIRE */
+	enum weft_conf_gpu gpu; /* WEFT_GPU */
 	/* WEFT_PORT_BASE: 20000; cards x 256 ports from there, at most 21808, so that 32 cards end below
 	 * 30000, where NodePorts and then ephemeral ports begin. */
 	uint32_t port_base;

@@ -22,6 +22,7 @@
 #include "dev/counters.h"
 #include "dev/dev.h"
 #include "dev/locking.h"
+#include "dev/mem.h"
 #include "srd/srd.h"
 #include "wire/local.h"
 #include "wire/udp.h"
@@ -86,6 +87,9 @@ struct weft_link {
 	uint32_t quiet_polls; /* Looks in a row that found nothing. */
 	bool lanes_empty; /* The last look at them found nothing. */
 	uint32_t corked; /* Work requests posted since the last drain. */
+	uint64_t
+		unreadable; /* Cookie of a request whose memory cannot be read, if is_unreadable. */
+	bool is_unreadable;
 };
 
 /* Objects */
@@ -136,12 +140,14 @@ struct weft_region { /* What the key table knows of an MR. */
 	uint32_t next_free;
 	uint8_t gen; /* Upper bits of the key in use. */
 	bool live;
+	struct weft_gpu_mem *gpu; /* owns; NULL: host memory. See mem.h. */
 };
 
 enum weft_wqe_state {
 	WEFT_WQE_FREE,
 	WEFT_WQE_WAITS, /* On the QP's list: the engine would not take it yet. */
 	WEFT_WQE_POSTED, /* The engine has it. */
+	WEFT_WQE_MOVES, /* Its bytes are on their way from GPU to GPU; then the engine gets it. */
 };
 
 struct weft_wqe {
@@ -152,6 +158,8 @@ struct weft_wqe {
 	uint8_t link;
 	uint16_t next; /* Free list or waiting list. */
 	uint8_t state; /* enum weft_wqe_state. */
+	uint32_t serial; /* Of a direct copy: this entry may have another user when it ends. */
+	bool moved; /* Its bytes are where they belong; the rest is the engine's. */
 	bool copied; /* UD: its bytes lie in the QP's `copies`. */
 	bool reported; /* UD: its completion exists already. */
 };
@@ -316,6 +324,14 @@ struct weft_card {
 	struct weft_channel *channel_list;
 
 	uint64_t losses; /* WEFT_LOSS */
+
+	struct weft_gpu *gpus; /* owns: of each GPU that regions are on. See mem.h. */
+	struct weft_share *share; /* owns: the list of regions that other processes can map ... */
+	bool share_failed; /* ... which cannot be had. */
+	struct weft_share *shares; /* owns: others' lists. */
+	struct weft_import *imports; /* owns: what is mapped of them. */
+	uint32_t moving; /* Direct copies under way. */
+	bool unsettled; /* Bytes were put that may not be in their place yet. */
 };
 
 /* Its address tells threads from each other. */
@@ -362,6 +378,8 @@ void weft_link_address(const struct weft_card *card, const struct weft_gid *gid,
 /* And back. */
 void weft_link_gid(const struct weft_card *card, const struct weft_gid *address,
 		   struct weft_gid *gid_out, uint8_t *slot_out);
+/* The file name of a process: of its inbox, and of its list of GPU memory. */
+void weft_link_name(const struct weft_gid *address, char *name, size_t len);
 /* Whether the process with this address can be reached through shared memory. */
 bool weft_link_sees(struct weft_link *link, const struct weft_gid *address);
 /* Before sleeping: true when something has come already. */
@@ -384,10 +402,12 @@ struct weft_region *weft_region_find(struct weft_card *card, uint32_t key, bool 
 /* A piece of local memory that a work request names: 0 or -EACCES. */
 int weft_region_check(struct weft_card *card, const struct weft_pd *pd, const struct weft_sge *sge,
 		      uint32_t access);
+struct weft_region *weft_region_at(struct weft_card *card, uint32_t index);
 /* Where [addr, addr + len) of the region `rkey` lies in our memory; NULL unless all of it may be accessed. */
 void *weft_region_remote(struct weft_card *card, const struct weft_pd *pd, uint32_t rkey,
-			 uint64_t addr, uint64_t len, uint32_t access);
-/* Scatter or find pieces of [off, off + len) over a list of SGEs. The list was checked before. */
+			 uint64_t addr, uint64_t len, uint32_t access,
+			 const struct weft_gpu_mem **gpu_out);
+/* Pieces of [off, off + len) over a list of SGEs, to be read until the end of this round. The list was checked before. */
 uint32_t weft_sges_slice(struct weft_card *card, const struct weft_sge *sge, uint32_t n,
 			 uint32_t off, uint32_t len, struct iovec *iov_out);
 /* Copy into it; less than len when a region has gone meanwhile. */
@@ -413,6 +433,8 @@ void weft_sq_expire_ud(struct weft_card *card);
 void weft_sq_linger(struct weft_card *card);
 void weft_sq_cancel_mr(struct weft_card *card, const struct weft_pd *pd, uint32_t lkey);
 void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah);
+/* A direct copy has ended. */
+void weft_sq_on_moved(struct weft_card *card, uint64_t cookie, uint32_t serial, bool ok);
 void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_status status);
 struct weft_wqe *weft_sq_by_cookie(struct weft_card *card, uint64_t cookie,
 				   struct weft_qp **qp_out);

@@ -67,6 +67,8 @@ int weft_mr_create(struct weft_pd *pd, void *addr, uint64_t length, uint64_t iov
 /* Work requests that still use it fail with 5 here, with 7 at remote initiators. Never waits. */
 int weft_mr_destroy(struct weft_mr *mr);
 
+bool weft_mr_is_gpu(const struct weft_mr *mr);
+
 /* Address handles: one number per PD and address, counted. */
 struct weft_ah;
 

@@ -116,7 +116,7 @@ static bool from_sockaddr(const struct weft_card *card, const union weft_sockadd
 }
 
 /* Processes in other network namespaces may have the same addresses as we. */
-static void inbox_name(const struct weft_gid *address, char *name, size_t len)
+void weft_link_name(const struct weft_gid *address, char *name, size_t len)
 {
 	static _Atomic uint64_t netns;
 	uint64_t ns = atomic_load(&netns);
@@ -144,12 +144,16 @@ static uint32_t piece_len(const struct weft_link *link, const uint8_t *data, uin
 	return WEFT_MIN(len, link->piece - off);
 }
 
-static void copy_out(const struct weft_link *link, uint8_t *to, const uint8_t *data, uint32_t len)
+static bool copy_out(const struct weft_link *link, const struct weft_gpu_mem *gpu, uint8_t *to,
+		     const uint8_t *data, uint32_t len)
 {
+	bool ok = true;
+
 	for (uint32_t n; len; to += n, data += n + WEFT_WIRE_PART_HEAD, len -= n) {
 		n = piece_len(link, data, len);
-		memcpy(to, data, n);
+		ok &= weft_mem_put(link->card, gpu, to, data, n);
 	}
+	return ok;
 }
 
 static enum weft_srd_status recv_claim(void *owner, const struct weft_srd_msg_info *info,
@@ -181,32 +185,46 @@ static void recv_release(void *owner, uint64_t recv, const struct weft_srd_msg_i
 
 static enum weft_srd_status remote_check(struct weft_link *link,
 					 const struct weft_srd_msg_info *info, uint32_t access,
-					 void **at_out)
+					 void **at_out, const struct weft_gpu_mem **gpu_out)
 {
 	struct weft_qp *qp = weft_qp_target(link->card, info->dst_qpn);
 
 	if (!qp || qp->type != WEFT_QP_SRD)
 		return WEFT_SRD_REMOTE_QPN;
-	*at_out = weft_region_remote(link->card, qp->pd, info->key, info->addr, info->len, access);
+	*at_out = weft_region_remote(link->card, qp->pd, info->key, info->addr, info->len, access,
+				     gpu_out);
 	return *at_out ? WEFT_SRD_OK : WEFT_SRD_REMOTE_ADDRESS;
 }
 
 static enum weft_srd_status remote_write(void *owner, const struct weft_srd_msg_info *info,
 					 uint32_t off, const void *data, uint32_t len)
 {
+	const struct weft_link *link = owner;
+	const struct weft_gpu_mem *gpu;
 	void *at;
-	enum weft_srd_status status = remote_check(owner, info, WEFT_ACCESS_REMOTE_WRITE, &at);
+	enum weft_srd_status status =
+		remote_check(owner, info, WEFT_ACCESS_REMOTE_WRITE, &at, &gpu);
 
-	if (status == WEFT_SRD_OK && len)
-		copy_out(owner, (uint8_t *)at + off, data, len);
-	return status;
+	if (status != WEFT_SRD_OK || !len)
+		return status;
+	if (!copy_out(link, gpu, (uint8_t *)at + off, data, len))
+		return WEFT_SRD_REMOTE_ADDRESS;
+	/* With its last packet the sender is told that all of it is there. */
+	if (gpu && off + len == info->len && !weft_mem_settle(link->card))
+		return WEFT_SRD_REMOTE_ADDRESS;
+	return WEFT_SRD_OK;
 }
 
 static enum weft_srd_status read_check(void *owner, const struct weft_srd_msg_info *info)
 {
+	const struct weft_gpu_mem *gpu;
+	enum weft_srd_status status;
 	void *at;
 
-	return remote_check(owner, info, WEFT_ACCESS_REMOTE_READ, &at);
+	status = remote_check(owner, info, WEFT_ACCESS_REMOTE_READ, &at, &gpu);
+	if (status == WEFT_SRD_OK && gpu && !weft_mem_is_alive(gpu, at))
+		return WEFT_SRD_REMOTE_ADDRESS;
+	return status;
 }
 
 static enum weft_srd_status read_place(void *owner, uint64_t cookie, uint32_t off, const void *data,
@@ -221,7 +239,8 @@ static enum weft_srd_status read_place(void *owner, uint64_t cookie, uint32_t of
 		return WEFT_SRD_INVALID_LKEY;
 	for (uint32_t n; len; off += n, from += n + WEFT_WIRE_PART_HEAD, len -= n) {
 		n = piece_len(link, from, len);
-		weft_sges_put(link->card, wqe->wr.sge, wqe->wr.sge_len, off, from, n);
+		if (weft_sges_put(link->card, wqe->wr.sge, wqe->wr.sge_len, off, from, n) < n)
+			return WEFT_SRD_INVALID_LKEY;
 	}
 	return WEFT_SRD_OK;
 }
@@ -231,11 +250,28 @@ static void complete(void *owner, uint64_t cookie, enum weft_srd_status status)
 	weft_sq_on_complete(((struct weft_link *)owner)->card, cookie, status);
 }
 
+/* A packet that says more than it has is dropped by its receiver; its request ends when this round does. */
+static uint32_t note_unreadable(struct weft_link *link, const struct weft_srd_payload *payload,
+				const struct iovec *iov, uint32_t n)
+{
+	uint32_t len = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		len += (uint32_t)iov[i].iov_len;
+	if (len < payload->len) {
+		link->unreadable = payload->cookie;
+		link->is_unreadable = true;
+	}
+	return n;
+}
+
 /* Where the bytes of an outgoing packet lie. Their region may be gone, but then the work request is, too:
- * weft_mr_destroy cancels it; and the engine asked read_check a moment ago. */
-static uint32_t payload_iov(struct weft_card *card, const struct weft_srd_payload *payload,
+ * weft_mr_destroy cancels it; and the engine asked read_check a moment ago. GPU memory may turn out to be unreadable. */
+static uint32_t payload_iov(struct weft_link *link, const struct weft_srd_payload *payload,
 			    struct iovec *iov)
 {
+	struct weft_card *card = link->card;
+	const struct weft_gpu_mem *gpu;
 	struct weft_wqe *wqe;
 	struct weft_qp *qp;
 	void *at;
@@ -254,14 +290,16 @@ static uint32_t payload_iov(struct weft_card *card, const struct weft_srd_payloa
 			iov[0].iov_len = payload->len;
 			return 1;
 		}
-		return weft_sges_slice(card, wqe->wr.sge, wqe->wr.sge_len, payload->off,
-				       payload->len, iov);
+		return note_unreadable(link, payload, iov,
+				       weft_sges_slice(card, wqe->wr.sge, wqe->wr.sge_len,
+						       payload->off, payload->len, iov));
 	case WEFT_SRD_PAYLOAD_TARGET:
 		qp = weft_qp_target(card, payload->qpn);
 		at = qp ? weft_region_remote(card, qp->pd, payload->key,
 					     payload->addr + payload->off, payload->len,
-					     WEFT_ACCESS_REMOTE_READ)
+					     WEFT_ACCESS_REMOTE_READ, &gpu)
 			: NULL;
+		at = at ? weft_mem_get(gpu, at, payload->len) : NULL;
 		if (!at)
 			return 0;
 		iov[0].iov_base = at;
@@ -275,7 +313,7 @@ static uint32_t payload_crc(void *owner, const struct weft_srd_payload *payload)
 {
 	struct weft_link *link = owner;
 	struct iovec iov[WEFT_WIRE_IOV_MAX];
-	uint32_t n = payload_iov(link->card, payload, iov), crc = 0;
+	uint32_t n = payload_iov(link, payload, iov), crc = 0;
 
 	for (uint32_t i = 0; i < n; i++)
 		crc = weft_crc32c(crc, iov[i].iov_base, iov[i].iov_len);
@@ -441,7 +479,7 @@ int weft_link_open_local(struct weft_link *link)
 	if (err)
 		return err;
 	weft_link_address(link->card, &link->card->info->gid, link->card->slot, &address);
-	inbox_name(&address, name, sizeof(name));
+	weft_link_name(&address, name, sizeof(name));
 	if (!atomic_exchange(&swept, true))
 		(void)weft_local_sweep(dir); /* What dead processes left. */
 	err = weft_local_open(&local, &link->local);
@@ -529,7 +567,7 @@ static struct weft_link_lane *lane_of(struct weft_link *link, const struct weft_
 	if (l->lane || card->now < l->retry_at)
 		return l->lane ? l : NULL;
 	l->retry_at = card->now + LANE_RETRY;
-	inbox_name(address, name, sizeof(name));
+	weft_link_name(address, name, sizeof(name));
 	err = weft_local_connect(link->local, name, &l->lane);
 	l->is_absent = err == -ENOENT;
 	if (err) {
@@ -608,7 +646,7 @@ static void on_pieces(struct weft_link *link, struct weft_srd_rx in, uint32_t le
 	if (!left)
 		return;
 	in.data += in.len / link->piece * step + in.len % link->piece;
-	copy_out(link, rest, in.data, left);
+	(void)copy_out(link, NULL, rest, in.data, left);
 	in.data = rest;
 	on_packets(link, in, left);
 }
@@ -779,7 +817,7 @@ static void drain_udp_once(struct weft_link *link)
 	bool any = weft_srd_next_packet(link->srd, now, &w->tx), more = any;
 
 	while (more) {
-		w->iov_len = payload_iov(link->card, &w->tx.payload, w->iov);
+		w->iov_len = payload_iov(link, &w->tx.payload, w->iov);
 		more = weft_srd_next_packet(link->srd, now, &next->tx);
 		if (more && next->tx.rides && !memcmp(&next->tx.to, &w->tx.to, sizeof(w->tx.to))) {
 			send_udp(link, w, &next->tx);
@@ -827,7 +865,7 @@ static void drain_local(struct weft_link *link)
 	struct dirty dirty = { .len = 0 };
 
 	while (weft_srd_next_packet(link->srd, link->card->now, &tx)) {
-		uint32_t n = payload_iov(link->card, &tx.payload, iov);
+		uint32_t n = payload_iov(link, &tx.payload, iov);
 		struct weft_link_lane *l = lane_of(link, &tx.to);
 
 		if (!l) {
@@ -856,11 +894,19 @@ void weft_link_drain(struct weft_link *link)
 {
 	if (!link->srd)
 		return;
+	/* What is acknowledged is in its place. */
+	if (link->card->unsettled)
+		(void)weft_mem_settle(link->card);
 	link->corked = 0;
 	if (link->kind == WEFT_LINK_LOCAL)
 		drain_local(link);
 	else
 		drain_udp(link);
+	if (link->is_unreadable) {
+		link->is_unreadable = false;
+		weft_srd_cancel(link->srd, link->unreadable, WEFT_SRD_INVALID_LKEY,
+				link->card->now);
+	}
 	link->deadline = weft_srd_next_deadline(link->srd);
 }
 

@@ -12,6 +12,9 @@
  *	                      of its CQs. The thread that posts or polls runs the engine under it
  *	4. weft_channel.lock  one per completion channel: its queue of events
  *
+ * The thread that maps GPU memory (share.c) has a lock of its own for what it is to do, the last of all, under which nothing
+ * else is done.
+ *
  * What the order is for:
  *
  * A poll session (weft_cq_begin to weft_cq_end) holds the CQ's lock, and the application may keep it open

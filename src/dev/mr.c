@@ -80,6 +80,12 @@ static struct weft_region *region_at(struct weft_card *card, uint32_t index)
 	return &card->regions[index / REGION_PAGE][index % REGION_PAGE];
 }
 
+static struct weft_region *region_of(const struct weft_mr *mr)
+{
+	static_assert(!offsetof(struct weft_region, mr), "the one begins with the other");
+	return (struct weft_region *)(uintptr_t)mr;
+}
+
 static int region_alloc(struct weft_card *card, uint32_t *index_out)
 {
 	uint32_t i;
@@ -126,6 +132,13 @@ static void region_free(struct weft_card *card, uint32_t index)
 	card->region_free_tail = index;
 }
 
+struct weft_region *weft_region_at(struct weft_card *card, uint32_t index)
+{
+	return index < card->regions_len && card->regions[index / REGION_PAGE]
+		       ? region_at(card, index)
+		       : NULL;
+}
+
 struct weft_region *weft_region_find(struct weft_card *card, uint32_t key, bool remote)
 {
 	uint32_t index = key >> 1 & (WEFT_DEV_MR_MAX - 1);
@@ -159,6 +172,7 @@ int weft_mr_create(struct weft_pd *pd, void *addr, uint64_t length, uint64_t iov
 {
 	struct weft_card *card = pd->card;
 	struct weft_region *r;
+	struct weft_gpu_mem *gpu;
 	uint32_t index, caps = card->info->caps, key;
 	int err;
 
@@ -175,7 +189,10 @@ int weft_mr_create(struct weft_pd *pd, void *addr, uint64_t length, uint64_t iov
 	if (((uintptr_t)addr ^ iova) & 4095 || length > UINTPTR_MAX - (uintptr_t)addr ||
 	    length > UINT64_MAX - iova || (!length && !((uintptr_t)addr & 4095)))
 		return -EINVAL;
-	if (!is_mapped(addr, length))
+	err = weft_mem_classify(card, addr, length, &gpu);
+	if (err)
+		return err;
+	if (!gpu && !is_mapped(addr, length))
 		return -EFAULT;
 	weft_card_lock(card);
 	err = region_alloc(card, &index);
@@ -192,24 +209,40 @@ int weft_mr_create(struct weft_pd *pd, void *addr, uint64_t length, uint64_t iov
 			.access = access,
 		};
 		r->live = true;
+		r->gpu = gpu;
+		weft_share_add(card, r);
 		pd->refs++;
 		*mr_out = &r->mr;
 	}
 	weft_card_unlock(card);
+	if (err)
+		weft_mem_forget(gpu);
 	return err;
 }
 
 int weft_mr_destroy(struct weft_mr *mr)
 {
+	struct weft_region *r = region_of(mr);
+	struct weft_gpu_mem *gpu = r->gpu;
 	struct weft_pd *pd = mr->pd;
 	struct weft_card *card = pd->card;
 
 	weft_card_lock(card);
+	if (card->unsettled)
+		(void)weft_mem_settle(card);
+	weft_share_remove(card, r);
 	weft_sq_cancel_mr(card, pd, mr->lkey);
+	r->gpu = NULL;
 	region_free(card, mr->lkey >> 1 & (WEFT_DEV_MR_MAX - 1));
 	pd->refs--;
 	weft_card_unlock(card);
+	weft_mem_forget(gpu);
 	return 0;
+}
+
+bool weft_mr_is_gpu(const struct weft_mr *mr)
+{
+	return region_of(mr)->gpu;
 }
 
 /* Use */
@@ -230,37 +263,53 @@ int weft_region_check(struct weft_card *card, const struct weft_pd *pd, const st
 }
 
 void *weft_region_remote(struct weft_card *card, const struct weft_pd *pd, uint32_t rkey,
-			 uint64_t addr, uint64_t len, uint32_t access)
+			 uint64_t addr, uint64_t len, uint32_t access,
+			 const struct weft_gpu_mem **gpu_out)
 {
 	const struct weft_region *r = weft_region_find(card, rkey, true);
 
 	if (!r || r->mr.pd != pd || (r->mr.access & access) != access || addr < r->mr.iova ||
 	    addr - r->mr.iova > r->mr.length || len > r->mr.length - (addr - r->mr.iova))
 		return NULL;
+	*gpu_out = r->gpu;
 	return (uint8_t *)r->mr.addr + (addr - r->mr.iova);
+}
+
+/* The piece of an SGE list that [*off, ..) begins with: its region and length. NULL: there is none, or its region has gone. */
+static const struct weft_region *next_piece(struct weft_card *card, const struct weft_sge *sge,
+					    uint32_t n, uint32_t off, uint32_t len,
+					    uint8_t **at_out, uint32_t *len_out)
+{
+	const struct weft_region *r;
+	uint32_t i = 0;
+
+	while (i < n && off >= sge[i].len)
+		off -= sge[i++].len;
+	if (i == n || !len)
+		return NULL;
+	r = weft_region_find(card, sge[i].lkey, false);
+	if (!r)
+		return NULL;
+	*at_out = (uint8_t *)r->mr.addr + (sge[i].addr - r->mr.iova) + off;
+	*len_out = WEFT_MIN(sge[i].len - off, len);
+	return r;
 }
 
 uint32_t weft_sges_slice(struct weft_card *card, const struct weft_sge *sge, uint32_t n,
 			 uint32_t off, uint32_t len, struct iovec *iov_out)
 {
-	uint32_t out = 0;
+	const struct weft_region *r;
+	uint32_t out = 0, part;
+	uint8_t *at;
 
-	for (uint32_t i = 0; i < n && len; i++) {
-		const struct weft_region *r;
-		uint32_t part;
-
-		if (off >= sge[i].len) {
-			off -= sge[i].len;
-			continue;
-		}
-		part = WEFT_MIN(sge[i].len - off, len);
-		r = weft_region_find(card, sge[i].lkey, false);
-		if (!r)
-			return out;
-		iov_out[out].iov_base = (uint8_t *)r->mr.addr + (sge[i].addr - r->mr.iova) + off;
+	while ((r = next_piece(card, sge, n, off, len, &at, &part))) {
+		at = weft_mem_get(r->gpu, at, part);
+		if (!at)
+			break;
+		iov_out[out].iov_base = at;
 		iov_out[out++].iov_len = part;
+		off += part;
 		len -= part;
-		off = 0;
 	}
 	return out;
 }
@@ -268,12 +317,14 @@ uint32_t weft_sges_slice(struct weft_card *card, const struct weft_sge *sge, uin
 uint32_t weft_sges_put(struct weft_card *card, const struct weft_sge *sge, uint32_t n, uint32_t off,
 		       const void *data, uint32_t len)
 {
-	struct iovec iov[WEFT_MAX(WEFT_DEV_SQ_SGE, WEFT_DEV_RQ_SGE)];
-	uint32_t pieces = weft_sges_slice(card, sge, n, off, len, iov), done = 0;
+	const struct weft_region *r;
+	uint32_t done = 0, part;
+	uint8_t *at;
 
-	for (uint32_t i = 0; i < pieces; i++) {
-		memcpy(iov[i].iov_base, (const uint8_t *)data + done, iov[i].iov_len);
-		done += (uint32_t)iov[i].iov_len;
+	while ((r = next_piece(card, sge, n, off + done, len - done, &at, &part))) {
+		if (!weft_mem_put(card, r->gpu, at, (const uint8_t *)data + done, part))
+			break;
+		done += part;
 	}
 	return done;
 }
@@ -282,6 +333,9 @@ void weft_regions_fini(struct weft_card *card)
 {
 	if (!card->regions)
 		return;
+	for (uint32_t i = 1; i < card->regions_len; i++)
+		if (region_at(card, i)->live)
+			weft_mem_forget(region_at(card, i)->gpu);
 	for (uint32_t i = 0; i < WEFT_DEV_MR_MAX / REGION_PAGE; i++)
 		free(card->regions[i]);
 	free(card->regions);

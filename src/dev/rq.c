@@ -181,7 +181,7 @@ void weft_rq_done(struct weft_card *card, uint64_t recv, const struct weft_srd_m
 		weft_cq_push(qp->recv_cq, qp, &cqe);
 		return;
 	}
-	if (qp->rq.rqe[recv & 0xffff].bad)
+	if ((card->unsettled && !weft_mem_settle(card)) || qp->rq.rqe[recv & 0xffff].bad)
 		cqe.status = WEFT_SRD_INVALID_LKEY;
 	finish(qp, recv & 0xffff, &cqe);
 }

@@ -27,16 +27,21 @@ static uint64_t cookie_of(const struct weft_qp *qp, const struct weft_wqe *wqe)
 	return (uint64_t)qp->gen << 32 | (uint32_t)qp->index << 16 | (uint32_t)(wqe - qp->sq.wqe);
 }
 
-struct weft_wqe *weft_sq_by_cookie(struct weft_card *card, uint64_t cookie, struct weft_qp **qp_out)
+static struct weft_wqe *by_cookie(struct weft_card *card, uint64_t cookie,
+				  enum weft_wqe_state state, struct weft_qp **qp_out)
 {
 	struct weft_qp *qp = card->slots[cookie >> 16 & 0xff].qp;
 	uint32_t i = cookie & 0xffff;
 
-	if (!qp || qp->gen != cookie >> 32 || i >= qp->sq.wqes ||
-	    qp->sq.wqe[i].state != WEFT_WQE_POSTED)
+	if (!qp || qp->gen != cookie >> 32 || i >= qp->sq.wqes || qp->sq.wqe[i].state != state)
 		return NULL;
 	*qp_out = qp;
 	return &qp->sq.wqe[i];
+}
+
+struct weft_wqe *weft_sq_by_cookie(struct weft_card *card, uint64_t cookie, struct weft_qp **qp_out)
+{
+	return by_cookie(card, cookie, WEFT_WQE_POSTED, qp_out);
 }
 
 void weft_sq_init(struct weft_qp *qp)
@@ -103,6 +108,10 @@ void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_
 	struct weft_wqe *wqe = weft_sq_by_cookie(card, cookie, &qp);
 
 	weft_assert(wqe);
+	/* What was read is in its place before anybody is told. */
+	if (card->unsettled && !weft_mem_settle(card) && status == WEFT_SRD_OK &&
+	    wqe->wr.op == WEFT_OP_READ)
+		status = WEFT_SRD_INVALID_LKEY;
 	finish(qp, wqe, status_of(qp, status));
 }
 
@@ -162,6 +171,17 @@ static int check_local(struct weft_qp *qp, struct weft_wqe *wqe)
 }
 
 /* Hand it to the engine. True: it has it, or it is completed. False: not now. */
+/* Its bytes, where both ends are memory of GPUs of this host. */
+static enum weft_direct move(struct weft_qp *qp, struct weft_wqe *wqe)
+{
+	const struct weft_wr *wr = &wqe->wr;
+	struct weft_gid to;
+
+	weft_link_address(qp->card, &wr->ah->gid, (uint8_t)WEFT_QPN_SLOT(wr->qpn), &to);
+	wqe->serial++;
+	return weft_direct_start(qp->card, &to, wqe, cookie_of(qp, wqe));
+}
+
 static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
 {
 	struct weft_card *card = qp->card;
@@ -190,6 +210,24 @@ static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
 		return true;
 	}
 	link = &card->link[peer->link];
+	if (wqe->moved) {
+		out.placed = wr->op != WEFT_OP_READ;
+		if (!out.placed)
+			out.len = 0;
+	} else if (card->gpus && wr->op >= WEFT_OP_WRITE && link->kind == WEFT_LINK_LOCAL) {
+		switch (move(qp, wqe)) {
+		case WEFT_DIRECT_LATER:
+			return false;
+		case WEFT_DIRECT_STARTED:
+			wqe->state = WEFT_WQE_MOVES;
+			return true;
+		case WEFT_DIRECT_LOCAL:
+			finish(qp, wqe, WEFT_SRD_INVALID_LKEY);
+			return true;
+		case WEFT_DIRECT_NO:
+			break;
+		}
+	}
 	out.peer = peer->engine;
 	err = weft_srd_on_post(link->srd, &out, card->now);
 	if (err == -EAGAIN)
@@ -240,6 +278,20 @@ static void wait_add(struct weft_qp *qp, struct weft_wqe *wqe)
 	qp->sq.wait_tail = i;
 	if (!qp->on_waiting)
 		queue_qp(qp);
+}
+
+void weft_sq_on_moved(struct weft_card *card, uint64_t cookie, uint32_t serial, bool ok)
+{
+	struct weft_qp *qp;
+	struct weft_wqe *wqe = by_cookie(card, cookie, WEFT_WQE_MOVES, &qp);
+
+	if (!wqe || wqe->serial != serial)
+		return;
+	wqe->moved = true;
+	if (!ok)
+		finish(qp, wqe, WEFT_SRD_INVALID_LKEY);
+	else if (!submit(qp, wqe))
+		wait_add(qp, wqe);
 }
 
 /* A UD message is done when it is sent, and clients rely on it (perftest looks for the completion of what it
@@ -320,7 +372,7 @@ int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
 		weft_assert(qp->sq.free != WEFT_NONE16);
 		qp->sq.free = wqe->next;
 		wqe->wr = wr[i];
-		wqe->copied = wqe->reported = false;
+		wqe->copied = wqe->reported = wqe->moved = false;
 		status = check_local(qp, wqe);
 		if (!status && qp->type == WEFT_QP_UD) {
 			copy_payload(qp, wqe);
@@ -404,6 +456,9 @@ void weft_sq_flush(struct weft_qp *qp, bool silently)
 		weft_link_drain(&card->link[k]);
 	qp->sq.silent = silently;
 	finish_waiting(qp, NULL, NULL, WEFT_SRD_FLUSHED);
+	for (uint32_t i = 0; card->moving && i < qp->sq.wqes; i++)
+		if (qp->sq.wqe[i].state == WEFT_WQE_MOVES)
+			finish(qp, &qp->sq.wqe[i], WEFT_SRD_FLUSHED);
 	for (uint32_t n = qp->on_waiting ? card->waiting_len : 0; n; n--) {
 		struct weft_qp *first = unqueue_first(card);
 
@@ -481,6 +536,8 @@ void weft_sq_cancel_mr(struct weft_card *card, const struct weft_pd *pd, uint32_
 
 			if (wqe->state == WEFT_WQE_POSTED && is_using(wqe, lkey))
 				cancel(qp, wqe, WEFT_SRD_INVALID_LKEY);
+			else if (wqe->state == WEFT_WQE_MOVES && is_using(wqe, lkey))
+				finish(qp, wqe, WEFT_SRD_INVALID_LKEY);
 		}
 	}
 }
@@ -499,6 +556,8 @@ void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah)
 
 			if (wqe->state == WEFT_WQE_POSTED && wqe->wr.ah == ah)
 				cancel(qp, wqe, WEFT_SRD_FLUSHED);
+			else if (wqe->state == WEFT_WQE_MOVES && wqe->wr.ah == ah)
+				finish(qp, wqe, WEFT_SRD_FLUSHED);
 		}
 	}
 }

@@ -533,7 +533,7 @@ static bool on_refused(struct weft_srd *srd, struct weft_active *act, struct wef
 		return false;
 	if (code == WEFT_SRD_RNR) {
 		srd->stats.rnr_rx++;
-		msg->rest = msg->kind == WEFT_WIRE_WRITE_IMM && msg->split;
+		msg->rest |= msg->kind == WEFT_WIRE_WRITE_IMM && msg->split;
 	}
 	/* Several packets of one attempt may be refused; that is one refusal and one wait. */
 	if (code == WEFT_CODE_VOID || e->attempt != msg->attempt) {

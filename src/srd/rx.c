@@ -249,7 +249,8 @@ static uint8_t finish_imm(struct weft_srd *srd, const struct weft_srd_msg_info *
 
 /* A message of several packets is counted until it is complete. If there is no receive for it then, the
  * count is given up: its sender has all but this packet acknowledged, and says so when it tries again
- * (REST). So messages to a QP without receives hold no memory while they wait. */
+ * (REST). So messages to a QP without receives hold no memory while they wait. A message whose bytes did not come by
+ * this link at all is such a rest, of no bytes. */
 static uint8_t write_imm_part(struct weft_srd *srd, struct weft_active *act,
 			      const struct weft_op *op, const struct weft_srd_msg_info *info,
 			      uint32_t len)
@@ -257,7 +258,7 @@ static uint8_t write_imm_part(struct weft_srd *srd, struct weft_active *act,
 	struct weft_rxm *rxm = rxm_find(srd, act->ctx, op->msg_id);
 	uint8_t code;
 
-	if (!len)
+	if (!len && op->code != WEFT_CODE_REST)
 		return IGNORE;
 	if (rxm && rxm->dead)
 		return WEFT_SRD_REMOTE_QPN;

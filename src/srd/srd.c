@@ -260,6 +260,8 @@ int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns
 		return -EINVAL;
 	if (wr->len > (wr->op <= WEFT_SRD_SEND_IMM ? WEFT_SRD_SEND_MAX : WEFT_SRD_RDMA_MAX))
 		return -EMSGSIZE;
+	if (wr->placed && wr->op != WEFT_SRD_WRITE && wr->op != WEFT_SRD_WRITE_IMM)
+		return -EINVAL;
 	ctx = &srd->ctxs[wr->peer];
 	if (!ctx->refs)
 		return -EINVAL;
@@ -276,10 +278,14 @@ int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns
 	msg->imm = wr->imm;
 	msg->len = wr->len;
 	msg->rnr_retry = wr->rnr_retry;
+	if (wr->placed) {
+		msg->next_off = msg->acked = wr->len;
+		msg->rest = wr->op == WEFT_SRD_WRITE_IMM;
+	} else if (wr->op != WEFT_SRD_READ) {
+		act->tx.unsent += wr->len;
+	}
 	if (wr->op == WEFT_SRD_READ)
 		act->tx.reads_waiting++;
-	else
-		act->tx.unsent += wr->len;
 	count_wr(srd, wr);
 	weft_msg_enqueue(srd, act, msg);
 	if (ctx->state == WEFT_CTX_CLOSED)

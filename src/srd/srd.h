@@ -249,6 +249,9 @@ struct weft_srd_wr {
 	uint64_t addr;
 	uint32_t imm;
 	uint32_t len;
+	/* WRITE, WRITE_IMM: the bytes are in their place already, by other means than this link. What remains is that the
+	 * target checks and, for an immediate value, tells. */
+	bool placed;
 	uint8_t rnr_retry; /* 0 to 6 retries; 7 for ever. */
 };
 

@@ -101,14 +101,28 @@ WEFT_EXPORT struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *addr, size_
 	return reg(pd, addr, length, iova, access);
 }
 
-/* UCX asks with descriptor -1 whether this is supported: EBADF says that it is. Any other descriptor gets the
- * truth, and the caller falls back to registering the address. */
+/* UCX asks with descriptor -1 whether this is supported: EBADF says that it is. The descriptor of GPU memory comes with its
+ * address as iova, and that is all that is needed; of any other we know nothing, and the caller falls back to registering the
+ * address. As on a card, the region's address is the offset. */
 WEFT_EXPORT struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset, size_t length,
 					     uint64_t iova, int fd, int access)
 {
+	struct ibv_mr *mr;
+
 	if (!weft_is_ours(pd->context))
 		return WEFT_PASS(NULL, ibv_reg_dmabuf_mr, pd, offset, length, iova, fd, access);
-	return weft_fail(fd < 0 ? EBADF : EOPNOTSUPP);
+	if (fd < 0)
+		return weft_fail(EBADF);
+	mr = reg(pd, (void *)(uintptr_t)iova, length, iova, (unsigned int)access);
+	if (mr && !weft_mr_is_gpu(weft_container_of(mr, struct weft_vmr, ibv)->dev)) {
+		ibv_dereg_mr(mr);
+		mr = NULL;
+		errno = EFAULT;
+	}
+	if (!mr)
+		return weft_fail(errno == EFAULT ? EOPNOTSUPP : errno);
+	mr->addr = (void *)(uintptr_t)offset;
+	return mr;
 }
 
 WEFT_EXPORT int ibv_rereg_mr(struct ibv_mr *mr, int flags, struct ibv_pd *pd, void *addr,

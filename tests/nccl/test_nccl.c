@@ -6,7 +6,9 @@
  * test_nccl LIBRARY WIRE */
 #define _GNU_SOURCE
 #include "face.h"
+#include "fake_cuda.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -22,8 +24,22 @@
 #define PATIENCE_S 20.0
 #define BUFFER     (4u << 20)
 
-static const char *library;
+static const char *library, *cuda_library;
 static int number, failed;
+static enum {
+	HOST,
+	GPU
+} memory;
+
+/* The stand-in's, once a process has loaded it. */
+static struct {
+	__typeof__(fake_cuda_alloc) *alloc;
+	__typeof__(fake_cuda_free) *free;
+	__typeof__(fake_cuda_write) *write;
+	__typeof__(fake_cuda_read) *read;
+	__typeof__(fake_cuda_mapped) *mapped;
+	__typeof__(fake_cuda_copied) *copied;
+} gpu;
 
 struct side {
 	struct face f;
@@ -73,8 +89,34 @@ static void meet(const struct side *s)
 	take(s, &c, 1);
 }
 
+static void load_cuda(void)
+{
+	void *lib = dlopen(cuda_library, RTLD_NOW | RTLD_GLOBAL);
+
+	CHECK(lib);
+	*(void **)&gpu.alloc = dlsym(lib, "fake_cuda_alloc");
+	*(void **)&gpu.free = dlsym(lib, "fake_cuda_free");
+	*(void **)&gpu.write = dlsym(lib, "fake_cuda_write");
+	*(void **)&gpu.read = dlsym(lib, "fake_cuda_read");
+	*(void **)&gpu.mapped = dlsym(lib, "fake_cuda_mapped");
+	*(void **)&gpu.copied = dlsym(lib, "fake_cuda_copied");
+	CHECK(gpu.alloc && gpu.free && gpu.write && gpu.read && gpu.mapped && gpu.copied);
+}
+
+static uint8_t *allocate(void)
+{
+	uint8_t *p;
+
+	if (memory == GPU)
+		return gpu.alloc(0, BUFFER);
+	p = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(p != MAP_FAILED);
+	return p;
+}
+
 static void open_side(struct side *s, int version)
 {
+	int type = memory == GPU ? NCCL_PTR_CUDA : NCCL_PTR_HOST;
 	uint8_t mine[NCCL_HANDLE_MAX], theirs[NCCL_HANDLE_MAX];
 	struct nccl_props_v9 props;
 	double until = now() + PATIENCE_S;
@@ -98,11 +140,10 @@ static void open_side(struct side *s, int version)
 		CHECK(now() < until);
 	}
 	CHECK(!face_close_listen(&s->f, s->listener));
-	s->sbuf = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	s->rbuf = mmap(NULL, BUFFER, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(s->sbuf != MAP_FAILED && s->rbuf != MAP_FAILED);
-	CHECK(!face_reg(&s->f, s->send, s->sbuf, BUFFER, NCCL_PTR_HOST, &s->smem));
-	CHECK(!face_reg(&s->f, s->recv, s->rbuf, BUFFER, NCCL_PTR_HOST, &s->rmem));
+	s->sbuf = allocate();
+	s->rbuf = allocate();
+	CHECK(!face_reg(&s->f, s->send, s->sbuf, BUFFER, type, &s->smem));
+	CHECK(!face_reg(&s->f, s->recv, s->rbuf, BUFFER, type, &s->rmem));
 }
 
 static void close_side(struct side *s)
@@ -159,16 +200,43 @@ static uint8_t byte_of(uint32_t seed, size_t i)
 	return (uint8_t)(x >> 16 ^ x >> 7);
 }
 
+static uint8_t scratch[BUFFER];
+
+static void store(uint8_t *p, const uint8_t *from, size_t len)
+{
+	if (memory == GPU)
+		gpu.write(p, from, len);
+	else
+		memcpy(p, from, len);
+}
+
+static const uint8_t *load(const uint8_t *p, size_t len)
+{
+	if (memory == HOST)
+		return p;
+	gpu.read(p, scratch, len);
+	return scratch;
+}
+
 static void fill(uint8_t *p, size_t len, uint32_t seed)
 {
 	for (size_t i = 0; i < len; i++)
-		p[i] = byte_of(seed, i);
+		scratch[i] = byte_of(seed, i);
+	store(p, scratch, len);
+}
+
+static void clear(uint8_t *p, size_t len)
+{
+	memset(scratch, 0xee, len);
+	store(p, scratch, len);
 }
 
 static bool is_filled(const uint8_t *p, size_t len, uint32_t seed)
 {
+	const uint8_t *is = load(p, len);
+
 	for (size_t i = 0; i < len; i++)
-		if (p[i] != byte_of(seed, i))
+		if (is[i] != byte_of(seed, i))
 			return false;
 	return true;
 }
@@ -182,7 +250,7 @@ static void exchange(struct side *s, int who, size_t room, size_t size, uint32_t
 	void *rreq, *sreq;
 
 	fill(s->sbuf, size, seed * 2 + (uint32_t)who);
-	memset(s->rbuf, 0xee, size + 1 < BUFFER ? size + 1 : size);
+	clear(s->rbuf, size + 1 < BUFFER ? size + 1 : size);
 	rreq = must_irecv(s, 1, &zero, &room, &tag);
 	sreq = must_isend(s, 0, size, tag);
 	must_finish(s, sreq, NULL);
@@ -190,7 +258,7 @@ static void exchange(struct side *s, int who, size_t room, size_t size, uint32_t
 	CHECK(got == (int)size);
 	CHECK(is_filled(s->rbuf, size, seed * 2 + (uint32_t)!who));
 	if (size + 1 < BUFFER)
-		CHECK(s->rbuf[size] == 0xee);
+		CHECK(*load(s->rbuf + size, 1) == 0xee);
 }
 
 static void case_sizes(struct side *s, int who)
@@ -404,6 +472,70 @@ static void case_arguments(struct side *s, int who)
 	exchange(s, who, 64, 64, 9);
 }
 
+/* GPU memory */
+
+static void case_direct(struct side *s, int who)
+{
+	exchange(s, who, BUFFER, 100, 1);
+	exchange(s, who, BUFFER, BUFFER, 2);
+	case_pipeline(s, who);
+	case_group(s, who);
+	CHECK(gpu.copied() > BUFFER);
+	CHECK(gpu.mapped() == 1);
+	meet(s);
+	/* Memory that is registered no more is soon mapped no more. */
+	CHECK(!face_dereg(&s->f, s->recv, s->rmem));
+	for (double until = now() + PATIENCE_S; gpu.mapped();) {
+		CHECK(now() < until);
+		usleep(1000);
+	}
+	gpu.free(s->rbuf);
+	s->rbuf = gpu.alloc(0, BUFFER);
+	CHECK(!face_reg(&s->f, s->recv, s->rbuf, BUFFER, NCCL_PTR_CUDA, &s->rmem));
+	meet(s);
+	exchange(s, who, BUFFER, 100000, 3);
+}
+
+static void case_staged(struct side *s, int who)
+{
+	exchange(s, who, BUFFER, 0, 4);
+	exchange(s, who, BUFFER, 100, 1);
+	exchange(s, who, BUFFER, BUFFER, 2);
+	case_group(s, who);
+	CHECK(!gpu.copied());
+}
+
+/* The one who sends is told, and so is the one who waits: when the other closes, as NCCL does then. */
+static void case_copy_fails(struct side *s, int who)
+{
+	size_t zero = 0, room = BUFFER;
+	int tag = 1, rc = 0, done = 0;
+	double until = now() + PATIENCE_S;
+	void *req;
+
+	if (who) {
+		req = must_irecv(s, 1, &zero, &room, &tag);
+		while (!(rc = face_test(&s->f, req, &done, NULL)))
+			CHECK(!done && now() < until);
+		CHECK(rc == NCCL_REMOTE_ERROR);
+		_exit(0);
+	}
+	req = must_isend(s, 0, 1 << 20, 1);
+	while (!(rc = face_test(&s->f, req, &done, NULL)))
+		CHECK(!done && now() < until);
+	CHECK(rc == NCCL_REMOTE_ERROR);
+	close_side(s);
+	_exit(0);
+}
+
+/* Freed, but registered still: the request fails, not the process. */
+static void case_freed(struct side *s, int who)
+{
+	if (!who)
+		gpu.free(s->sbuf);
+	case_copy_fails(s, who);
+}
+
 /* Running */
 
 static void child(int who, int pipes[2][2], int version, void (*fn)(struct side *, int))
@@ -414,6 +546,8 @@ static void child(int who, int pipes[2][2], int version, void (*fn)(struct side 
 	close(pipes[who][1]);
 	setenv("WEFT_ADDR", who ? "127.0.0.3" : "127.0.0.2", 1);
 	alarm(120);
+	if (memory == GPU)
+		load_cuda();
 	open_side(&s, version);
 	fn(&s, who);
 	close_side(&s);
@@ -463,14 +597,45 @@ static void case_gone_alone(struct side *s, int who)
 	_exit(0);
 }
 
+static void run_gpu(bool direct)
+{
+	if (direct) {
+		run("GPU to GPU", 11, case_direct, false);
+		setenv("FAKE_CUDA", "vmm", 1);
+		run("GPU to GPU, mappings", 11, case_direct, false);
+		setenv("FAKE_CUDA", "noipc", 1);
+		run("GPU, cannot be mapped", 11, case_staged, false);
+		setenv("FAKE_CUDA", "vmm,noipc", 1);
+		run("GPU, mappings that cannot be mapped", 11, case_staged, false);
+		unsetenv("FAKE_CUDA");
+		setenv("WEFT_GPU", "staged", 1);
+		run("GPU, staged by request", 11, case_staged, false);
+		unsetenv("WEFT_GPU");
+	} else {
+		run("GPU by UDP", 11, case_staged, false);
+	}
+	run("GPU, freed", 11, case_freed, false);
+	setenv("FAKE_CUDA", "foreign", 1);
+	run("GPU, another context", 11, case_copy_fails, false);
+	setenv("FAKE_CUDA", "copy", 1);
+	run("GPU, copies fail", 11, case_copy_fails, false);
+	setenv("FAKE_CUDA", "submit", 1);
+	run("GPU, copies cannot be started", 11, case_copy_fails, false);
+	unsetenv("FAKE_CUDA");
+	setenv("WEFT_CARDS", "4", 1);
+	run(direct ? "GPU to GPU, four cards" : "GPU by UDP, four cards", 11,
+	    direct ? case_group : case_staged, false);
+}
+
 int main(int argc, char **argv)
 {
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_IGN);
-	if (argc < 3)
+	if (argc < 4)
 		return 2;
 	library = argv[1];
-	setenv("WEFT_WIRE", argv[2], 1);
+	cuda_library = argv[2];
+	setenv("WEFT_WIRE", argv[3], 1);
 	setenv("WEFT_DEAD_AFTER", "1500ms", 1);
 	for (int v = 7; v <= 11; v++)
 		run("sizes", v, case_sizes, false);
@@ -488,6 +653,9 @@ int main(int argc, char **argv)
 	run("pipeline, four cards", 11, case_pipeline, false);
 	run("group, four cards", 11, case_group, false);
 	run("closed under load, four cards", 11, case_closed_under_load, false);
+	unsetenv("WEFT_CARDS");
+	memory = GPU;
+	run_gpu(!strcmp(argv[3], "auto"));
 	printf("1..%d\n", number);
 	return failed ? 1 : 0;
 }

@@ -453,6 +453,50 @@ static void weft_msg__rnr_of_write_imm(void **state)
 	pair_close_idle(p);
 }
 
+/* Bytes that are in their place by other means: one packet without payload, through losses and refusals, and the target
+ * checks and tells as ever. */
+static void weft_msg__placed(void **state)
+{
+	static const enum weft_srd_op ops[] = { WEFT_SRD_WRITE, WEFT_SRD_WRITE_IMM };
+
+	(void)state;
+	for (uint32_t i = 0; i < 2; i++) {
+		struct pair *p = pair_open_warm(NULL);
+		struct weft_srd_wr wr = wr_of(ops[i], 1000000);
+		uint32_t before = p->end[PAIR_B].recv_done;
+		uint64_t c;
+
+		wr.placed = true;
+		pair_rule(p, (struct pair_rule){ .from = PAIR_BIT(PAIR_A),
+						 .types = PAIR_T(DATA),
+						 .count = 2,
+						 .fate = PAIR_DROP });
+		c = pair_post_wr(p, PAIR_A, wr);
+		pair_settle(p);
+		pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
+		assert_int_equal(p->end[PAIR_B].write_bytes, 0);
+		assert_int_equal(p->end[PAIR_B].recv_done, before + i);
+
+		p->end[PAIR_B].recvs = 0;
+		c = pair_post_wr(p, PAIR_A, wr);
+		pair_run(p, WEFT_MS(2));
+		if (i) {
+			pair_expect_open(p, PAIR_A, c);
+			assert_in_range(p->end[PAIR_B].claims_refused, 2, 8);
+		}
+		p->end[PAIR_B].recvs = 1;
+		pair_settle(p);
+		pair_expect(p, PAIR_A, c, WEFT_SRD_OK);
+		assert_int_equal(p->end[PAIR_B].recv_done, before + 2 * i);
+
+		wr.key++;
+		c = pair_post_wr(p, PAIR_A, wr);
+		pair_settle(p);
+		pair_expect(p, PAIR_A, c, WEFT_SRD_REMOTE_ADDRESS);
+		pair_close_idle(p);
+	}
+}
+
 /* Refusals come and packets vanish at the same time. */
 static void weft_msg__rnr_with_losses(void **state)
 {
@@ -970,6 +1014,7 @@ int main(void)
 		cmocka_unit_test(weft_msg__rnr_of_many_packets_counts_once),
 		cmocka_unit_test(weft_msg__rnr_then_claimed_in_the_middle),
 		cmocka_unit_test(weft_msg__rnr_of_write_imm),
+		cmocka_unit_test(weft_msg__placed),
 		cmocka_unit_test(weft_msg__rnr_with_losses),
 		cmocka_unit_test(weft_msg__busy_partly_received_messages),
 		cmocka_unit_test(weft_msg__busy_is_no_rnr),
