@@ -23,6 +23,8 @@ static const struct weft_cmd commands[] = {
 	{ "help", cmd_help, "say what the commands do", "usage: weft help [COMMAND]\n" },
 	{ "info", weft_cmd_info, "print the cards that programs see here, and who uses them",
 	  weft_cmd_info_usage },
+	{ "lint", weft_cmd_lint, "say what is wrong with configuration for EFA",
+	  weft_cmd_lint_usage },
 	{ "logs", weft_cmd_logs, "say what a job's logs say about its network",
 	  weft_cmd_logs_usage },
 	{ "manifest", weft_cmd_manifest,

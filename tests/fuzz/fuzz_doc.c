@@ -21,7 +21,8 @@ static void check_node(struct seen *s, const struct weft_doc_node *n, uint32_t d
 
 	if (s->walked++ > WALK_MAX)
 		return;
-	FUZZ_CHECK(depth <= WEFT_DOC_DEPTH_MAX, "deeper than allowed");
+	FUZZ_CHECK(depth <= WEFT_DOC_DEPTH_MAX + (n->kind == WEFT_DOC_SCALAR),
+		   "deeper than allowed");
 	FUZZ_CHECK(n->at <= n->end && n->end <= s->size, "mark [%u, %u) in %u bytes", n->at, n->end,
 		   s->size);
 	FUZZ_CHECK(!n->text[n->len], "a text does not end");

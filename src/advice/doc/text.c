@@ -14,7 +14,7 @@ static const struct weft_text_run from_start = { 0, 0 };
 
 struct weft_text weft_text_whole(const char *bytes, uint32_t len)
 {
-	return (struct weft_text){ bytes, len, &from_start, 1 };
+	return (struct weft_text){ bytes, len, &from_start, 1, 0 };
 }
 
 uint32_t weft_text_file_at(const struct weft_text *text, uint32_t at)
@@ -23,6 +23,7 @@ uint32_t weft_text_file_at(const struct weft_text *text, uint32_t at)
 
 	if (!text->runs)
 		return 0;
+	at += text->from;
 	while (high - low > 1) {
 		uint32_t middle = low + (high - low) / 2;
 
@@ -94,7 +95,7 @@ void weft_text_builder_copy(struct weft_text_builder *b, const struct weft_text 
 
 struct weft_text weft_text_builder_text(const struct weft_text_builder *b)
 {
-	return (struct weft_text){ b->bytes, b->len, b->run, b->runs };
+	return (struct weft_text){ b->bytes, b->len, b->run, b->runs, 0 };
 }
 
 static bool begins_char(char c)

@@ -1,0 +1,2 @@
+FROM nvcr.io/nvidia/pytorch:24.12-py3
+# All of EFA is in there already, they say.
