@@ -32,8 +32,7 @@ const char weft_cmd_lint_usage[] =
 	"  --format NAME    yaml, json, hcl, shell, dockerfile or markdown, whatever the\n"
 	"                   name of the file is\n"
 	"  --skip ID        leave out a finding, or a group (`env` is all of env-...)\n"
-	"  --json           {\"files\": N, \"fail\": N, \"warn\": N, \"note\": N, \"findings\": "
-	"[...]}\n"
+	"  --json           an object: how many there are, and the array findings\n"
 	"  --sarif          SARIF 2.1.0\n"
 	"  --fix            show the corrections that are certainly right as a diff, and\n"
 	"                   make them after a yes; then check again\n"
@@ -57,18 +56,16 @@ static char *read_all(const char *path, uint32_t *len_out)
 	char *bytes = NULL;
 	ssize_t n = 1;
 
-	while (fd >= 0 && n > 0) {
+	while (fd >= 0 && n > 0 && len <= FILE_MAX) {
 		if (len == cap) {
-			char *grown;
+			char *grown = realloc(bytes, cap ? cap * 2 : 65536);
 
-			cap = cap ? cap * 2 : 65536;
-			grown = cap > FILE_MAX * 2 ? NULL : realloc(bytes, cap);
 			if (!grown) {
-				errno = cap > FILE_MAX ? EFBIG : ENOMEM;
 				n = -1;
 				break;
 			}
 			bytes = grown;
+			cap = cap ? cap * 2 : 65536;
 		}
 		n = read(fd, bytes + len, cap - len);
 		if (n < 0 && errno == EINTR)
@@ -188,10 +185,10 @@ static void print(const struct options *o, const struct weft_findings *f, int fi
 		weft_sarif_print(stdout, f, WEFT_VERSION);
 	} else if (o->json) {
 		printf("{\"files\": %d, \"fail\": %zu, \"warn\": %zu, \"note\": %zu, "
-		       "\"findings\": ",
+		       "\"left_out\": %zu, \"findings\": ",
 		       files, weft_findings_count_of(f, WEFT_SEV_FAIL),
 		       weft_findings_count_of(f, WEFT_SEV_WARN),
-		       weft_findings_count_of(f, WEFT_SEV_NOTE));
+		       weft_findings_count_of(f, WEFT_SEV_NOTE), f->dropped);
 		weft_findings_json(stdout, f);
 		puts("}");
 	} else {

@@ -261,6 +261,14 @@ ROWS = [
      "x-r: &r {limits: {" + EFA + ": 5}}\nkind: Pod\napiVersion: v1\nspec:\n  nodeSelector: {node.kubernetes.io/instance-type: p4d.24xlarge}\n"
      "  containers: [{name: x, resources: {<<: *r}}]\n", ["1 field-unknown x-r: &r {limit", "1 pod-count 5}}"]),
     ("a template is not judged", "a.yaml", "kind: Pod\napiVersion: v1\nspec: {containers: [{name: {{ .x }}, image: a}]}\n", None, []),
+    ("a path behind what Kubernetes expands", "a.yaml", "kind: Pod\napiVersion: v1\nspec: {containers: [{name: x, env: [{name: P, value: $(A)/b}]}]}\n",
+     "kind: Pod\napiVersion: v1\nspec: {containers: [{name: x, env: [{name: P, value: $(A)/b:$PATH}]}]}\n", ["3 env-expand $(A)/b:$PATH"]),
+    ("a script in a pod", "a.yaml", "kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: x\n    command: [/bin/bash, -ec]\n    args:\n    - |\n"
+     "      export NCCL_DEBUG=INFO\n      ./x\n", "kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: x\n    command: [/bin/bash, -e, -c]\n"
+     "    args:\n    - |\n      # two\n      export FI_EFA_MTU_SIZE=1\n", ["10 env-removed FI_EFA_MTU_SIZE"]),
+    ("interfaces that there are", "a.json",
+     '{"NetworkInterfaces": [{"NetworkInterfaceId": "eni-1", "OwnerId": "1", "InterfaceType": "efa", "Attachment": {"DeviceIndex": 0}}]}', None, []),
+    ("a document that leaves things out", "a.md", "```\nNAME: a b: c\n```\n", '```json\n{"a": ...}\n```\n', ['2 syntax ...}']),
     ("CRLF and a byte order mark", "a.yaml", None, "\ufeff" + pod("p5en.48xlarge", EFA + ": 32").replace("\n", "\r\n"), ["11 pod-count 32}"]),
 ]
 
@@ -452,6 +460,11 @@ def large(folder):
         for c in "bcdefghij":
             f.write(f"{c}: &{c} [{','.join(['*' + chr(ord(c) - 1)] * 9)}]\n")
     bounded("a bomb of aliases", path, 5 * slow, 64 * fat, lambda got: got == ["input"])
+    put(path, "a: &a |\n  ", "x " * 1000, 5000, "\nkind: Pod\napiVersion: v1\nspec:\n  containers:\n")
+    with open(path, "a", encoding="utf-8") as f:
+        for _ in range(1000):
+            f.write("  - {name: x, command: [sh, -c, *a]}\n")
+    bounded("a long script, a thousand times", path, 30 * slow, 100 * fat, lambda got: got == ["input"])
     for text in ("[" * 100000, "{a: " * 100000, "- " * 100000, "&a " * 1000, "'" * 99999, "\0" * 1000, "```\n" * 50000, "$(" * 50000, '"${' * 50000):
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)

@@ -235,6 +235,8 @@ bool weft_build_scalar(struct weft_build *b, const char *text, size_t len, uint3
 	if (!n->text)
 		return no_memory(b, at);
 	n->len = (uint32_t)len;
+	/* An alias may repeat a long text as well as many values. */
+	n->weight += n->len / 64;
 	n->end = end;
 	n->flags = flags;
 	return keep_anchor(b, anchor, n) && put(b, n) && count(b, n);

@@ -33,7 +33,7 @@ struct weft_doc_node {
 	const char *text; /* Of a scalar, with a NUL behind it; else "". */
 	uint32_t len;
 	uint32_t at, end; /* In the file. Of an alias: where the alias stands. */
-	uint32_t weight; /* Nodes in here, itself included. */
+	uint32_t weight; /* Nodes in here, itself included; each 64 bytes of text are one more. */
 	uint8_t kind, flags, height;
 };
 

@@ -20,7 +20,8 @@ struct weft_text {
 	uint32_t len;
 	const struct weft_text_run *run; /* borrows. In order; the first begins at 0. */
 	uint32_t runs;
-	uint32_t from; /* Where, for the runs, the text begins: it may be a part of what they are for. */
+	uint32_t
+		from; /* Where, for the runs, the text begins: it may be a part of what they are for. */
 };
 
 /* A whole file. */

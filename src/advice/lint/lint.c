@@ -267,8 +267,11 @@ static void lint_block(struct lint *l, const struct weft_text *text, uint32_t at
 		at = stop;
 	}
 	block = weft_text_builder_text(&b);
+	/* Documents leave things out; and what only looks like YAML may be the output of a command. */
+	l->syntax = fence->format == WEFT_LINT_AUTO ? WEFT_SEV_OK : WEFT_SEV_NOTE;
 	if (!b.failed && block.len)
 		lint_format(l, &block, fence->format);
+	l->syntax = WEFT_SEV_FAIL;
 	weft_text_builder_fini(&b);
 }
 
@@ -329,10 +332,13 @@ static void lint_format(struct lint *l, const struct weft_text *text, enum weft_
 void lint_piece(struct lint *l, const struct weft_text *text)
 {
 	enum weft_lint_format format = format_of_text(text);
+	enum weft_severity syntax = l->syntax;
 
 	/* Tables of hosts and the like look like commands. */
+	l->syntax = WEFT_SEV_OK;
 	if (format != WEFT_LINT_SHELL || begins(text, 0, "#!"))
 		lint_format(l, text, format);
+	l->syntax = syntax;
 }
 
 void lint_scalar_text(struct lint *l, const struct weft_doc_node *node, struct weft_text_builder *b)
@@ -443,6 +449,7 @@ void weft_lint(const char *name, const char *bytes, uint32_t len,
 	l->file = name;
 	l->bytes = bytes;
 	l->len = len;
+	l->syntax = WEFT_SEV_FAIL;
 	if (format == WEFT_LINT_AUTO)
 		format = format_of_name(name);
 	lint_format(l, &text, format);

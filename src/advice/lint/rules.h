@@ -29,6 +29,8 @@ struct lint {
 	bool hcl; /* Scalars convert, and fields are spelt in its way. */
 	bool dockerfile;
 	uint32_t nested; /* Scripts in scripts. */
+	enum weft_severity
+		syntax; /* What a text that cannot be read is worth: pieces are often shortened. */
 	const struct weft_instance *launched; /* Of the command whose argument is read. */
 	struct lint_group group[LINT_GROUPS_MAX];
 	uint32_t groups;
@@ -95,6 +97,9 @@ void lint_command(struct lint *l, const struct weft_shell_word *word, uint32_t w
 /* A script in a scalar. */
 void lint_scalar_script(struct lint *l, const struct weft_doc_node *node,
 			const struct lint_place *place);
+
+/* sh, bash and the like, by any path. */
+bool lint_is_shell(const char *path);
 
 /* Is it a program that MPI only starts: whose data goes through NCCL, most likely? */
 bool lint_is_nccl_program(const char *path);

@@ -201,7 +201,7 @@ static bool read_interface(struct lint *l, const struct weft_doc_node *m, struct
 	if ((card && !weft_doc_number(card, &out->card)) ||
 	    (device && !weft_doc_number(device, &out->device)) || (type && !name))
 		return false;
-	if (!name)
+	if (!type || !name)
 		return true;
 	while (i < WEFT_ARRAY_SIZE(types) && strcmp(name, types[i]) != 0)
 		i++;
@@ -320,9 +320,6 @@ void lint_rule_launch(struct lint *l, const struct lint_at *at)
 	const struct weft_doc_node *group = weft_doc_path(at->node, "Placement/GroupName");
 	const struct weft_instance *it = lint_instance(weft_doc_text(type));
 
-	/* What describes an instance that runs has other fields: `weft check` reads that. */
-	if (weft_doc_get(at->node, "InstanceId"))
-		return;
 	if (list && list->kind == WEFT_DOC_LIST && list->child)
 		lint_interfaces(l, list, it ? it : l->options->instance, list->at);
 	if (group && weft_doc_path(at->node, "CapacityReservationSpecification/"

@@ -165,7 +165,7 @@ static void check_cards(struct lint *l, const struct weft_doc_node *container,
 	uint32_t cards = it ? weft_fact_or(it->efas, 0) : 0;
 	char part[80], right[16];
 
-	if (efa && weft_doc_text(efa) &&
+	if (efa && weft_doc_text(efa) && !strchr(efa->text, '$') &&
 	    (!quantity(efa, &n) || strspn(efa->text, "0123456789") != efa->len))
 		lint_report(l, WEFT_FINDING_POD_COUNT, efa->at, "%s: %.20s is no whole number", EFA,
 			    efa->text);
@@ -240,6 +240,7 @@ static void check_command(struct lint *l, const struct lint_at *at, const struct
 	struct lint_place place = { .instance = it };
 	const struct lint_at *job = lint_up(at, WEFT_TYPE_MPIJobSpec);
 	const struct weft_doc_node *script = NULL;
+	bool options = false, has_c = false;
 	uint32_t words = 0;
 
 	if (job) {
@@ -263,14 +264,15 @@ static void check_command(struct lint *l, const struct lint_at *at, const struct
 				/* Kubernetes expands $(VAR) and nothing else. */
 				.dynamic = strstr(w->text, "$(") || w->flags & WEFT_DOC_EXPR,
 			};
-			if (words >= 3 && word[words - 2].text[0] == '-' &&
-			    strchr(word[words - 2].text, 'c') && !script)
-				script = w;
-			if (words == 1)
-				script = NULL;
+			/* bash -c, sh -ec: options, and then the script. */
+			if (words >= 2 && options && w->text[0] != '-')
+				script = has_c ? w : NULL;
+			options =
+				words == 1 ? lint_is_shell(w->text) : options && w->text[0] == '-';
+			has_c |= words >= 2 && options && strchr(w->text, 'c');
 		}
 	}
-	if (words >= 3 && script && strstr(word[0].text, "sh")) {
+	if (script) {
 		lint_scalar_script(l, script, &place);
 		return;
 	}
@@ -337,17 +339,24 @@ void lint_rule_volume(struct lint *l, const struct lint_at *at)
 	}
 }
 
+/* $NAME or ${NAME}, which only a shell would expand. */
+static bool wants_shell(const char *value)
+{
+	for (const char *p = strchr(value, '$'); p; p = strchr(p + 1, '$'))
+		if (p[1] == '{' || p[1] == '_' || ((p[1] | 32) >= 'a' && (p[1] | 32) <= 'z'))
+			return true;
+	return false;
+}
+
 void lint_rule_env(struct lint *l, const struct lint_at *at)
 {
 	const char *name = weft_doc_text(weft_doc_get(at->node, "name"));
 	const struct weft_doc_node *node = weft_doc_get(at->node, "value");
-	const char *value = weft_doc_text(node), *dollar;
+	const char *value = weft_doc_text(node);
 
 	if (!name || !value)
 		return;
-	dollar = strchr(value, '$');
-	if (dollar && (dollar[1] == '{' || dollar[1] == '_' ||
-		       ((dollar[1] | 32) >= 'a' && (dollar[1] | 32) <= 'z'))) {
+	if (wants_shell(value)) {
 		lint_report(l, WEFT_FINDING_ENV_EXPAND, node->at, "%.60s: %.80s", name, value);
 		if (strstr(name, "PATH"))
 			lint_fix(l,

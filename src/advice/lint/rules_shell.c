@@ -202,7 +202,7 @@ static void check_transport(struct lint *l, const struct mpirun *m, const char *
 	bool btl = is_off_efa("OMPI_MCA_btl", m->btl);
 	bool cm = m->pml && !strcmp(m->pml->text, "cm");
 
-	if (!pml && !mtl && (!btl || cm))
+	if (!m->flag || (!pml && !mtl && (!btl || cm)))
 		return;
 	lint_add(l, WEFT_FINDING_ENV_TCP, nccl ? WEFT_SEV_NOTE : WEFT_SEV_WARN, m->flag->at,
 		 "%s%.40s%s%.40s%s%.40s: MPI's own messages are not on EFA%s%.60s%s",
@@ -513,12 +513,12 @@ static void check_names(struct lint *l, const struct weft_shell_word *w, uint32_
 			lint_report(l, WEFT_FINDING_PLUGIN_NAME, w[i].at, "%s", w[i].text);
 }
 
-static bool is_shell(const char *name)
+bool lint_is_shell(const char *path)
 {
 	static const char *const shells[] = { "sh", "bash", "dash", "zsh", "ksh" };
 
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(shells); i++)
-		if (!strcmp(name, shells[i]))
+		if (!strcmp(base_name(path), shells[i]))
 			return true;
 	return false;
 }
@@ -579,7 +579,7 @@ static void run_command(struct lint *l, const struct weft_shell *shell,
 		check_container_run(l, w, words, place);
 	} else if (!strcmp(name, "kubectl") || !strcmp(name, "helm")) {
 		check_names(l, w, words);
-	} else if (is_shell(name) && shell && inner_script(w, words)) {
+	} else if (lint_is_shell(name) && shell && inner_script(w, words)) {
 		const struct weft_shell_word *script = inner_script(w, words);
 		struct weft_text text =
 			weft_shell_word_text(shell, (uint32_t)(script - shell->word));

@@ -9,9 +9,9 @@
 #include <string.h>
 
 static const struct {
-	const char *name, *fields;
+	const char *name, *label, *fields;
 } types[] = {
-#define TYPE(name, fields) { #name, fields },
+#define TYPE(name, label, fields) { #name, label, fields },
 #include "advice/lint/schema.inc"
 #undef TYPE
 };
@@ -21,6 +21,11 @@ static const char *const scalars[] = { "int", "bool", "str", "any" };
 const char *weft_schema_name(enum weft_type type)
 {
 	return type < WEFT_TYPE_COUNT ? types[type].name : scalars[type - WEFT_TYPE_COUNT];
+}
+
+const char *weft_schema_label(enum weft_type type)
+{
+	return types[type].label;
 }
 
 bool weft_schema_is_open(enum weft_type type)

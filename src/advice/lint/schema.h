@@ -6,7 +6,7 @@
 #include "advice/doc/doc.h"
 
 enum weft_type {
-#define TYPE(name, fields) WEFT_TYPE_##name,
+#define TYPE(name, label, fields) WEFT_TYPE_##name,
 #include "advice/lint/schema.inc"
 #undef TYPE
 	WEFT_TYPE_COUNT,
@@ -37,6 +37,9 @@ bool weft_schema_field(enum weft_type type, const char *name, struct weft_field 
 bool weft_schema_is_open(enum weft_type type);
 
 const char *weft_schema_name(enum weft_type type);
+
+/* What people call it: "a container". */
+const char *weft_schema_label(enum weft_type type);
 
 /* Can every field of the table be read? For tests; *bad_out is where one cannot. */
 bool weft_schema_check(enum weft_type type, const char **bad_out);

@@ -64,6 +64,17 @@ static bool is_interface(const struct weft_doc_node *node)
 	       has(node, "NetworkCardIndex");
 }
 
+/* What describes interfaces that there are has other fields than what asks for some. */
+static bool is_launch(const struct weft_doc_node *node)
+{
+	const struct weft_doc_node *list = weft_doc_get(node, "NetworkInterfaces");
+
+	if (has(node, "LaunchTemplateData"))
+		return true;
+	return list && list->kind == WEFT_DOC_LIST && !has(node, "InstanceId") &&
+	       !(list->child && (has(list->child, "OwnerId") || has(list->child, "Attachment")));
+}
+
 /* What a document without a kind is: by fields that nothing else has together. */
 static enum weft_type type_of_root(const struct weft_doc_node *root)
 {
@@ -78,7 +89,7 @@ static enum weft_type type_of_root(const struct weft_doc_node *root)
 	if (has(root, "config/kubernetes/pod_config") ||
 	    (job && (has(root, "resources") || has(root, "num_nodes") || has(root, "envs"))))
 		return WEFT_TYPE_SkyTask;
-	if (has(root, "NetworkInterfaces") || has(root, "LaunchTemplateData"))
+	if (is_launch(root))
 		return WEFT_TYPE_Launch;
 	if (has(root, "settings/kernel"))
 		return WEFT_TYPE_NodeUserData;
@@ -98,7 +109,7 @@ static enum weft_type type_of_shape(const struct weft_doc_node *node)
 		return WEFT_TYPE_Any;
 	if (containers && containers->kind == WEFT_DOC_LIST)
 		return WEFT_TYPE_PodSpec;
-	if (has(node, "NetworkInterfaces"))
+	if (is_launch(node))
 		return WEFT_TYPE_Launch;
 	if (weft_doc_get(weft_doc_path(node, "resources/limits"), "vpc.amazonaws.com/efa") ||
 	    weft_doc_get(weft_doc_path(node, "resources/requests"), "vpc.amazonaws.com/efa"))
@@ -241,11 +252,11 @@ static void report_unknown(struct lint *l, const struct lint_at *at,
 	if (!*suggest) {
 		lint_add(l, WEFT_FINDING_FIELD_UNKNOWN, WEFT_SEV_NOTE, member->key->at,
 			 "%.60s is no field of %s that weft knows", name,
-			 weft_schema_name(at->type));
+			 weft_schema_label(at->type));
 		return;
 	}
 	lint_report(l, WEFT_FINDING_FIELD_UNKNOWN, member->key->at,
-		    "%.60s is no field of %s; did you mean %s?", name, weft_schema_name(at->type),
+		    "%.60s is no field of %s; did you mean %s?", name, weft_schema_label(at->type),
 		    suggest);
 	lint_fix(l, "%s", suggest);
 	/* Two typing mistakes in a long word have one meaning, unless that is there already. */
@@ -345,7 +356,8 @@ static void on_problem(void *ctx, enum weft_doc_problem what, uint32_t at, const
 
 	switch (what) {
 	case WEFT_DOC_SYNTAX:
-		lint_report(l, WEFT_FINDING_SYNTAX, at, "%s", why);
+		if (l->syntax != WEFT_SEV_OK)
+			lint_add(l, WEFT_FINDING_SYNTAX, l->syntax, at, "%s", why);
 		return;
 	case WEFT_DOC_DUPLICATE:
 		lint_report(l, WEFT_FINDING_KEY_DUPLICATE, at, "%s is here for the second time",
