@@ -563,6 +563,10 @@ static int plan_instances(int argc, char **argv)
 		      stderr);
 		return 2;
 	}
+	if (list && view.explain) {
+		fputs(CMD ": --explain goes with an instance type\n", stderr);
+		return 2;
+	}
 	if (it && filtered) {
 		fprintf(stderr, CMD ": %.64s goes with --list\n", filtered);
 		return 2;

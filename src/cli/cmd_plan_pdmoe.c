@@ -57,7 +57,8 @@ static void print_text(const struct weft_pdmoe *in, const struct weft_pdmoe_plan
 	snprintf(formula, sizeof(formula), "%u cards x %g GB/s", p->cards, p->card);
 	weft_plan_figure(v, "line rate", formula, "%g GB/s", p->total);
 	if (p->kv_token_bytes > 0)
-		weft_plan_figure(v, "KV cache of a token", NULL, "%g bytes", p->kv_token_bytes);
+		weft_plan_figure(v, "KV cache of a token", p->token_formula, "%g bytes",
+				 p->kv_token_bytes);
 	weft_plan_figure(v, "KV cache transfer", *p->kv_formula ? p->kv_formula : "as said",
 			 "%.6g GB/s, %.3g %%", p->kv, 100 * p->kv / p->total);
 	weft_plan_figure(v, "left for all-to-all", "line rate - KV cache transfer", "%.6g GB/s",
@@ -69,6 +70,13 @@ static void print_text(const struct weft_pdmoe *in, const struct weft_pdmoe_plan
 				 100 * p->utilisation);
 	}
 	print_verdict(p);
+	if (!v->explain)
+		return;
+	printf("  = %g / %g GB/s of a card", p->kv, p->card);
+	if (p->verdict == WEFT_PDMOE_BUDGET)
+		puts(", rounded up, and the others");
+	else
+		printf(", %g / %g GB/s of a card, rounded up\n", p->a2a, p->card);
 }
 
 static void print_json(const struct weft_pdmoe *in, const struct weft_pdmoe_plan *p)

@@ -29,7 +29,7 @@ static bool write_all(int fd, const char *data, size_t len)
 
 bool weft_outfile_write(const char *path, mode_t mode, const char *data, size_t len)
 {
-	char beside[PATH_MAX];
+	char beside[PATH_MAX], target[PATH_MAX];
 	mode_t mask = umask(0);
 	struct stat st;
 	bool ok;
@@ -37,6 +37,9 @@ bool weft_outfile_write(const char *path, mode_t mode, const char *data, size_t 
 
 	umask(mask);
 	mode &= ~mask;
+	/* Through a link: it is the file behind that is meant. */
+	if (realpath(path, target))
+		path = target;
 	if (!stat(path, &st)) {
 		if (!S_ISREG(st.st_mode)) {
 			errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;

@@ -293,6 +293,16 @@ static enum weft_value default_size(struct weft_fact mib, char out[WEFT_TEMPLATE
 	return number(mib, "Mi", out);
 }
 
+/* One option for all that containers of NVIDIA need, from installer 1.49.0 on. */
+static bool has_ngc_option(const struct making *k)
+{
+	uint32_t major = 0, minor = 0;
+
+	sscanf(said(k, "installer"), "%" SCNu32 ".%" SCNu32, &major, &minor);
+	return !strncmp(said(k, "image"), "nvcr.io/nvidia/", 15) &&
+	       (major > 1 || (major == 1 && minor >= 49));
+}
+
 static enum weft_value value(void *arg, const char *name, uint32_t turn,
 			     char out[WEFT_TEMPLATE_VALUE_MAX])
 {
@@ -312,7 +322,7 @@ static enum weft_value value(void *arg, const char *name, uint32_t turn,
 		return *out ? WEFT_VALUE_TEXT : WEFT_VALUE_MISSING;
 	}
 	if (!strcmp(name, "ngc"))
-		return flag(!strncmp(said(k, "image"), "nvcr.io/nvidia/", 15), out);
+		return flag(has_ngc_option(k), out);
 	row = weft_manifest_key_row(name);
 	k->used[row] = true;
 	if (*said(k, name))

@@ -38,7 +38,6 @@ static bool find_kv(const struct weft_pdmoe *in, struct weft_pdmoe_plan *p, char
 		{ "--prompt-tokens", in->prompt_tokens <= 0 },
 		{ "--requests", in->requests <= 0 },
 	};
-	int n = 0;
 
 	if (in->kv_gbytes >= 0) {
 		p->kv = in->kv_gbytes;
@@ -50,13 +49,13 @@ static bool find_kv(const struct weft_pdmoe *in, struct weft_pdmoe_plan *p, char
 				  : 2.0 * in->layers * in->kv_heads * in->head_dim * in->kv_bytes;
 	p->kv = p->kv_token_bytes * in->prompt_tokens * in->requests / 1e9;
 	if (whole)
-		n = snprintf(p->kv_formula, sizeof(p->kv_formula), "%g bytes", in->kv_token_bytes);
+		snprintf(p->token_formula, sizeof(p->token_formula), "as said");
 	else
-		n = snprintf(p->kv_formula, sizeof(p->kv_formula),
-			     "2 (K, V) x %u layers x %u heads x %u x %g bytes", in->layers,
-			     in->kv_heads, in->head_dim, in->kv_bytes);
-	snprintf(p->kv_formula + n, sizeof(p->kv_formula) - (size_t)n,
-		 " x %g tokens x %g requests/s", in->prompt_tokens, in->requests);
+		snprintf(p->token_formula, sizeof(p->token_formula),
+			 "2 (K, V) x %u layers x %u heads x %u x %g bytes", in->layers,
+			 in->kv_heads, in->head_dim, in->kv_bytes);
+	snprintf(p->kv_formula, sizeof(p->kv_formula), "%.10g bytes x %g tokens x %g requests/s",
+		 p->kv_token_bytes, in->prompt_tokens, in->requests);
 	return true;
 }
 

@@ -38,7 +38,7 @@ struct weft_pdmoe_plan {
 	uint32_t cards, kv_cards,
 		a2a_cards; /* Whole cards that each needs; a2a: has, if nothing was said. */
 	enum weft_pdmoe_verdict verdict;
-	char kv_formula[256], a2a_formula[256]; /* "": said. */
+	char token_formula[128], kv_formula[128], a2a_formula[256]; /* "": said. */
 };
 
 /* False: `why` says what is missing. */

@@ -125,6 +125,51 @@ def hostile():
               "what is accepted stands for itself", got.stdout, got.stderr)
 
 
+def twins():
+    """Files that well known guides show, with what is wrong in them put right."""
+    region, place = ["--set", "region=us-west-2"], ["--set", "zone=us-west-2a", "--set", "zone2=us-west-2b"]
+    subnets = ["--set", "subnet=subnet-0123456789abcdef0", "--set", "vpc=vpc-0123456789abcdef0",
+               "--set", "subnet2=subnet-0fedcba9876543210"]
+    launch = region + subnets[:2] + ["--set", "ami=ami-0123456789abcdef0", "--set",
+                                     "security-group=sg-0123456789abcdef0", "--set", "key-name=my-key"]
+    program = ["--set", "processes=96", "--set", "command=/opt/app/run --input simulation.dat"]
+    rows = [
+        # kind, type, nodes, more, patterns that have to be there, patterns that may not
+        ("skypilot", "p4d.24xlarge", 2, [], ["accelerators: \"A100:8\"", "efa: 4$", "hugepages-2Mi: ",
+                                             "NCCL_NET=Socket"],
+         ["FI_PROVIDER=", "NCCL_BUFFSIZE", "/opt/aws-ofi-nccl", "LD_LIBRARY_PATH="]),
+        ("eksctl", "p5.48xlarge", 2, place + ["--set", "kubernetes=1.33"],
+         ['    availabilityZones: \\["us-west-2a"\\]$', "efaEnabled: true", 'version: "1.33"'], []),
+        ("terraform", "p5.48xlarge", 2, subnets, ["enable_efa_support = true", "AL2023_x86_64_NVIDIA"], []),
+        ("rayjob", "p5.48xlarge", 2, ["--set", "image=a", "--set", "command=b"],
+         ["efa: 32$", "gpu: 8$", "hugepages-2Mi: 5120Mi$"], []),
+        ("bottlerocket", "p5.48xlarge", 2, place[:2], ['vm.nr_hugepages: "21121"'], ["5128"]),
+        ("dockerfile", "p5.48xlarge", None, [], ["^FROM nvcr.io/nvidia/pytorch:24.12-py3$", "--enable-ngc"],
+         ["libfabric-dev", "git clone"]),
+        ("dockerfile", "p5.48xlarge", None, ["--set", "installer=1.48.0"], ["--skip-kmod"], ["--enable-ngc"]),
+        ("mpijob", "p5.48xlarge", 2, [], ['- "16"$', "slotsPerWorker: 8$", "efa: 32$"],
+         ["\\$PATH:", "hostPath", "NCCL_TUNER", "32000Mi"]),
+        ("security-group", None, None, region + subnets[2:4] + ["--set", "ssh=203.0.113.0/24"],
+         ["authorize-security-group-ingress", "authorize-security-group-egress", "--port 22"], []),
+        ("placement-group", None, None, region, ["--strategy cluster"], []),
+        ("run-instances", "hpc6a.48xlarge", 4, launch,
+         ['NetworkCardIndex=0,DeviceIndex=0,InterfaceType=efa,.*"$', '--count "4"'], ["efa-only,"]),
+        ("slurm", "hpc6a.48xlarge", 4, program, ["--nodes=4", "--ntasks-per-node=96", "mtl=ofi"],
+         ["FI_EFA_USE_DEVICE_RDMA", "FI_PROVIDER"]),
+        ("torchrun", "p4d.24xlarge", 4, ["--set", "command=train.py --distributed"],
+         ["--nproc-per-node=8", "--nnodes=4"], ["FI_EFA_USE_DEVICE_RDMA", "NCCL_ALGO=", "NCCL_PROTO="]),
+        ("parallelcluster", "hpc6a.48xlarge", 32, region + subnets[:2] + ["--set", "head=c6a.xlarge"],
+         ["MaxCount: 32", "Enabled: true"], ["subnet-0abc123"]),
+    ]
+    for kind, instance, nodes, more, there, not_there in rows:
+        args = [kind] + (["--instance", instance] if instance else []) + more
+        got = weft(*args, *(["--nodes", str(nodes)] if nodes else []))
+        missing = [p for p in there if not re.search(p, got.stdout, re.M)]
+        wrong = [p for p in not_there if re.search(p, got.stdout, re.M)]
+        tap.check(got.returncode == 0 and not missing and not wrong, f"the right {kind}", missing, wrong,
+                  got.stdout, got.stderr)
+
+
 def lists():
     got = json.loads(weft("--list", "--json").stdout)
     tap.check([k["kind"] for k in got] == KINDS, "all kinds, in order", got)
@@ -159,6 +204,13 @@ def files():
         os.chmod(script, 0o600)
         weft(*request, "-o", script)
         tap.check(os.stat(script).st_mode & 0o777 == 0o600, "a file keeps its mode")
+        os.symlink("group.sh", os.path.join(folder, "link"))
+        with open(script, "w", encoding="ascii"):
+            pass
+        weft(*request, "-o", os.path.join(folder, "link"))
+        tap.check(os.path.islink(os.path.join(folder, "link")) and os.path.getsize(script) > 100,
+                  "through a link")
+        os.unlink(os.path.join(folder, "link"))
         got = weft("placement-group", "-o", script)
         with open(script, encoding="ascii") as file:
             tap.check(got.returncode == 2 and file.read() == weft(*request).stdout,
@@ -192,6 +244,7 @@ def files():
 usage()
 asking()
 hostile()
+twins()
 lists()
 files()
 tap.done()

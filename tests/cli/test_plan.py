@@ -54,6 +54,7 @@ def usage():
     check("no such type", ["plan", "zz9.plural"], 2, "-", "not known to have EFA: zz9.plural")
     check("two types", ["plan", "p5.48xlarge", "p4d.24xlarge"], 2, "-", "no such argument: p4d")
     check("type and list", ["plan", "p5.48xlarge", "--list"], 2, "-", "not both")
+    check("formulas of a list", ["plan", "--list", "--explain"], 2, "-", "goes with an instance")
     check("a filter without the list", ["plan", "p5.48xlarge", "--rdma-read"], 2, "-",
           "--rdma-read goes with --list")
     check("a filter without its value", ["plan", "--list", "--min-gbps"], 2, "-", "needs a value")
@@ -305,6 +306,9 @@ def budgets():
           "does not fit", "-")
     check("pd-moe: KV alone is more", ["plan", "pd-moe", "--instance", "p4d.24xlarge", "--kv-rate",
                                        "1e9"], 1, "left for all-to-all +0 GB/s", "-")
+    check("pd-moe: formulas", ["plan", "pd-moe", "--instance", "p4d.24xlarge", "--kv-rate", "15",
+                               "--a2a-rate", "35", "--explain"], 0,
+          "= 15 / 12.5 GB/s of a card, 35 / 12.5 GB/s of a card, rounded up$", "-")
     check("pd-moe: no type", ["plan", "pd-moe", "--kv-rate", "1"], 2, "-", "say --instance TYPE$")
     check("pd-moe: no KV", ["plan", "pd-moe", "--instance", "p5.48xlarge", "--kv-heads", "8"], 2,
           "-", "say --layers --head-dim --dtype --prompt-tokens --requests$")

@@ -1,6 +1,6 @@
 #!/bin/sh
 @default name efa
-# Make a launch template for @instance@ with all @efas@ EFA interface@efas-s@.
+# Make a launch template for @instance@ with @efas@ EFA interface@efas-s@.
 set -eu
 
 @if one-interface

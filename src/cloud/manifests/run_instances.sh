@@ -1,6 +1,6 @@
 #!/bin/sh
 @default name efa
-# Launch @nodes@ x @instance@ with all @efas@ EFA interface@efas-s@, in one subnet: EFA traffic does not leave its zone.
+# Launch @nodes@ x @instance@, each with @efas@ EFA interface@efas-s@, in one subnet: EFA traffic does not leave its zone.
 set -eu
 
 @if one-interface
@@ -8,8 +8,8 @@ set -eu
 @else
 # The first interface is an ordinary one (ENA): it has the address. The others are efa-only: they have none, use no
 # addresses of the subnet and leave the cards to EFA. One EFA at most on each card.
-@end
 # No public address can be had at launch with several interfaces; use an Elastic IP address.
+@end
 aws ec2 run-instances \
 	--region "@region@" \
 	--image-id "@ami@" \
