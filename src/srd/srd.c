@@ -351,6 +351,18 @@ static void on_data(struct weft_srd *srd, struct weft_ctx *ctx, const struct wef
 	weft_rx_on_data(srd, ctx, hdr, &op, payload, rx);
 }
 
+/* Who has sent a packet of a context that is not known? Where the wire cannot say, whoever that context belonged to: what
+ * is not for him he will not heed. */
+static const struct weft_gid *sender_of(const struct weft_srd *srd, const struct weft_hdr *hdr,
+					const struct weft_srd_rx *rx)
+{
+	static const struct weft_gid nobody;
+
+	if (hdr->dst_ctx < srd->ctx_len && !memcmp(&rx->from, &nobody, sizeof(nobody)))
+		return &srd->ctxs[hdr->dst_ctx].gid;
+	return &rx->from;
+}
+
 /* A packet of a context: find it, or tell the sender that there is none. */
 static void on_ctx_packet(struct weft_srd *srd, const struct weft_hdr *hdr,
 			  const struct weft_srd_rx *rx)
@@ -359,12 +371,12 @@ static void on_ctx_packet(struct weft_srd *srd, const struct weft_hdr *hdr,
 	struct weft_active *act;
 
 	if (hdr->type == WEFT_PKT_FIN) {
-		weft_hs_on_fin(srd, ctx, hdr, &rx->from);
+		weft_hs_on_fin(srd, ctx, hdr, sender_of(srd, hdr, rx));
 		return;
 	}
 	if (!ctx) {
 		weft_drop_count(srd, WEFT_SRD_DROP_NO_CONTEXT);
-		weft_hs_queue_reply(srd, WEFT_PKT_RESET, hdr, &rx->from);
+		weft_hs_queue_reply(srd, WEFT_PKT_RESET, hdr, sender_of(srd, hdr, rx));
 		return;
 	}
 	ctx->flags |= WEFT_CTX_F_ANSWERED;

@@ -264,7 +264,8 @@ int weft_srd_on_post(struct weft_srd *srd, const struct weft_srd_wr *wr, weft_ns
 struct weft_srd_rx {
 	const uint8_t *data; /* Borrowed for the call. */
 	uint32_t len;
-	struct weft_gid from; /* Where an answer to an unknown sender goes; any value will do. */
+	struct weft_gid
+		from; /* Where an answer to an unknown sender goes; zeros: the wire cannot say. */
 	bool ce; /* The network marked it: congestion experienced. */
 	bool trimmed; /* The network cut its payload off and kept the head. */
 };
