@@ -29,6 +29,7 @@ int weft_cmd_logs(int argc, char **argv);
 int weft_cmd_plan(int argc, char **argv);
 int weft_cmd_run(int argc, char **argv);
 int weft_cmd_sim(int argc, char **argv);
+int weft_cmd_top(int argc, char **argv);
 extern const char weft_cmd_check_usage[];
 extern const char weft_cmd_config_usage[];
 extern const char weft_cmd_info_usage[];
@@ -38,5 +39,6 @@ extern const char weft_cmd_logs_usage[];
 extern const char weft_cmd_plan_usage[];
 extern const char weft_cmd_run_usage[];
 extern const char weft_cmd_sim_usage[];
+extern const char weft_cmd_top_usage[];
 
 #endif

@@ -33,6 +33,8 @@ static const struct weft_cmd commands[] = {
 	  weft_cmd_plan_usage },
 	{ "run", weft_cmd_run, "run a program with weft's cards", weft_cmd_run_usage },
 	{ "sim", weft_cmd_sim, "run the transport in a simulated network", weft_cmd_sim_usage },
+	{ "top", weft_cmd_top, "show what cards, the network and programs do, every second",
+	  weft_cmd_top_usage },
 	{ "version", cmd_version, "print the version", "usage: weft version [--json]\n" },
 	{ NULL, NULL, NULL, NULL },
 };

@@ -129,19 +129,18 @@ static void read_pci_devices(struct weft_root *root, struct weft_node *node)
 
 /* RDMA devices */
 
+static void take_counter(void *arg, const char *name, uint64_t value)
+{
+	struct weft_node_card *card = arg;
+
+	for (uint32_t i = 0; i < WEFT_NODE_COUNTERS; i++)
+		if (!strcmp(name, weft_node_counter_names[i]))
+			card->counter[i] = value;
+}
+
 void weft_node_read_counters(struct weft_root *root, struct weft_node_card *card)
 {
-	for (uint32_t i = 0; i < WEFT_NODE_COUNTERS; i++) {
-		const char *name = weft_node_counter_names[i];
-		uint64_t value;
-
-		/* Kernels before 5.13 have those of the device at the port, too. */
-		if (weft_root_number(root, &value, "sys/class/infiniband/%s/ports/1/hw_counters/%s",
-				     card->name, name) ||
-		    weft_root_number(root, &value, "sys/class/infiniband/%s/hw_counters/%s",
-				     card->name, name))
-			card->counter[i] = value;
-	}
+	weft_node_counters(root, card->name, take_counter, card);
 }
 
 static void read_first_name(struct weft_root *root, char *buf, size_t len, const char *folder)
@@ -155,16 +154,10 @@ static void read_first_name(struct weft_root *root, char *buf, size_t len, const
 
 static void read_rdma_device(struct weft_root *root, struct weft_node_card *card, const char *name)
 {
-	char text[128], folder[256];
-	const char *colon;
+	char folder[256];
 
 	snprintf(card->name, sizeof(card->name), "%s", name);
-	if (weft_root_text(root, text, sizeof(text), "sys/class/infiniband/%s/ports/1/state",
-			   name) > 0) {
-		colon = strchr(text, ':');
-		snprintf(card->state, sizeof(card->state), "%.31s",
-			 colon ? colon + 1 + (colon[1] == ' ') : text);
-	}
+	weft_node_read_state(root, name, card->state, sizeof(card->state));
 	(void)weft_root_number(root, &card->port_gbps, "sys/class/infiniband/%s/ports/1/rate",
 			       name);
 	(void)weft_root_text(root, card->gid, sizeof(card->gid),

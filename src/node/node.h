@@ -6,6 +6,7 @@
  * What cannot be read is empty, 0 or WEFT_NODE_UNKNOWN, never guessed. */
 #include "advice/env.h"
 #include "cloud/catalogue.h"
+#include "node/counters.h"
 #include "node/root.h"
 
 #define WEFT_NODE_CARDS_MAX 64

@@ -154,9 +154,9 @@ static int resolve_va(struct weft_root *root, char real[WEFT_ROOT_PATH_MAX], con
 }
 
 /* A regular file, open for reading, or -errno. */
-static int open_regular(struct weft_root *root, const char *real, struct stat *st_out)
+static int open_regular(int dir, const char *name, struct stat *st_out)
 {
-	int fd = openat(root->fd, real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	int err;
 
 	if (fd < 0)
@@ -174,17 +174,22 @@ static int open_regular(struct weft_root *root, const char *real, struct stat *s
 }
 
 /* Opening a device by accident can have effects, so what is there is looked at first. */
-static int open_file(struct weft_root *root, const char *real, struct stat *st_out)
+static int open_at(int dir, const char *name, struct stat *st_out)
 {
 	struct stat st;
 
-	if (fstatat(root->fd, real, &st, AT_SYMLINK_NOFOLLOW))
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
 	if (!S_ISREG(st.st_mode))
 		return -ENOTSUP;
-	return open_regular(root, real, st_out);
+	return open_regular(dir, name, st_out);
+}
+
+static int open_file(struct weft_root *root, const char *real, struct stat *st_out)
+{
+	return open_at(root->fd, real, st_out);
 }
 
 static ssize_t read_up_to(int fd, char *buf, size_t len)
@@ -205,6 +210,14 @@ static ssize_t read_up_to(int fd, char *buf, size_t len)
 	return (ssize_t)have;
 }
 
+static ssize_t trim(char *buf, ssize_t len)
+{
+	while (len && strchr(" \t\n", buf[len - 1]))
+		len--;
+	buf[len] = '\0';
+	return len;
+}
+
 static ssize_t read_text(struct weft_root *root, char *buf, size_t len, const char *path,
 			 va_list args)
 {
@@ -223,10 +236,7 @@ static ssize_t read_text(struct weft_root *root, char *buf, size_t len, const ch
 	if (got < 0)
 		return got;
 	weft_capture_bytes(root, real, buf, (size_t)got);
-	while (got && strchr(" \t\n", buf[got - 1]))
-		got--;
-	buf[got] = '\0';
-	return got;
+	return trim(buf, got);
 }
 
 ssize_t weft_root_text(struct weft_root *root, char *buf_out, size_t len, const char *path, ...)
@@ -398,28 +408,40 @@ static void take_names(struct weft_root *root, const char *real, DIR *dir, struc
 	}
 }
 
+/* NULL: errno says why. `real` becomes the folder's real path. */
+static DIR *open_folder(struct weft_root *root, char real[WEFT_ROOT_PATH_MAX], const char *path,
+			va_list args)
+{
+	int fd, err = resolve_va(root, real, path, args);
+	DIR *dir;
+
+	if (err) {
+		errno = -err;
+		return NULL;
+	}
+	fd = openat(root->fd, real, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	dir = fdopendir(fd);
+	if (!dir)
+		close(fd);
+	else
+		weft_capture_dir(root, real);
+	return dir;
+}
+
 struct weft_names weft_root_list(struct weft_root *root, const char *path, ...)
 {
 	struct weft_names names = { NULL, 0 };
 	char real[WEFT_ROOT_PATH_MAX];
 	va_list args;
 	DIR *dir;
-	int fd, err;
 
 	va_start(args, path);
-	err = resolve_va(root, real, path, args);
+	dir = open_folder(root, real, path, args);
 	va_end(args);
-	if (err)
+	if (!dir)
 		return names;
-	fd = openat(root->fd, real, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return names;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return names;
-	}
-	weft_capture_dir(root, real);
 	names.name = calloc(WEFT_NAMES_MAX, sizeof(*names.name));
 	if (names.name)
 		take_names(root, real, dir, &names);
@@ -427,6 +449,99 @@ struct weft_names weft_root_list(struct weft_root *root, const char *path, ...)
 	if (names.count)
 		qsort(names.name, names.count, sizeof(*names.name), by_name);
 	return names;
+}
+
+struct weft_pids weft_root_pids(struct weft_root *root, const char *path, ...)
+{
+	struct weft_pids pids = { NULL, 0 };
+	char real[WEFT_ROOT_PATH_MAX];
+	const struct dirent *entry;
+	va_list args;
+	DIR *dir;
+
+	va_start(args, path);
+	dir = open_folder(root, real, path, args);
+	va_end(args);
+	while (dir && (entry = readdir(dir)) != NULL) {
+		unsigned long pid = strtoul(entry->d_name, NULL, 10);
+		uint32_t *more;
+
+		if (!pid || pid > INT32_MAX)
+			continue;
+		if (!(pids.count & (pids.count - 1))) {
+			more = realloc(pids.pid, (pids.count ? 2 * pids.count : 1) * sizeof(*more));
+			if (!more)
+				break;
+			pids.pid = more;
+		}
+		pids.pid[pids.count++] = (uint32_t)pid;
+	}
+	if (dir)
+		closedir(dir);
+	return pids;
+}
+
+int weft_root_texts(struct weft_root *root, weft_root_text_fn *fn, void *arg, const char *path, ...)
+{
+	char real[WEFT_ROOT_PATH_MAX], text[256];
+	const struct dirent *entry;
+	va_list args;
+	DIR *dir;
+
+	va_start(args, path);
+	dir = open_folder(root, real, path, args);
+	va_end(args);
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir)) != NULL) {
+		size_t len = strlen(real);
+		struct stat st;
+		ssize_t got;
+		int fd;
+
+		if ((entry->d_type != DT_REG && entry->d_type != DT_UNKNOWN) ||
+		    step(real, entry->d_name, strlen(entry->d_name)))
+			continue;
+		fd = open_at(dirfd(dir), entry->d_name, &st);
+		got = fd < 0 ? fd : read_up_to(fd, text, sizeof(text) - 1);
+		if (fd >= 0)
+			close(fd);
+		if (got >= 0) {
+			weft_capture_bytes(root, real, text, (size_t)got);
+			trim(text, got);
+			fn(arg, entry->d_name, text);
+		}
+		real[len] = '\0';
+	}
+	closedir(dir);
+	return 0;
+}
+
+int weft_root_links(struct weft_root *root, weft_root_text_fn *fn, void *arg, const char *path, ...)
+{
+	char real[WEFT_ROOT_PATH_MAX], target[256];
+	const struct dirent *entry;
+	va_list args;
+	DIR *dir;
+
+	va_start(args, path);
+	dir = open_folder(root, real, path, args);
+	va_end(args);
+	if (!dir)
+		return -errno;
+	while ((entry = readdir(dir)) != NULL) {
+		ssize_t got;
+
+		if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
+			continue;
+		got = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
+		if (got < 0)
+			continue;
+		target[got] = '\0';
+		fn(arg, entry->d_name, target);
+	}
+	closedir(dir);
+	return 0;
 }
 
 void weft_names_free(struct weft_names *names)

@@ -67,6 +67,25 @@ struct weft_names weft_root_list(struct weft_root *root, const char *path, ...)
 	__attribute__((format(printf, 2, 3)));
 void weft_names_free(struct weft_names *names);
 
+/* The names in a folder that are numbers: the processes of proc. No limit; the caller frees. */
+struct weft_pids {
+	uint32_t *pid; /* owns */
+	size_t count;
+};
+
+struct weft_pids weft_root_pids(struct weft_root *root, const char *path, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Every regular file of a folder, and the start of its text, as weft_root_text() gives it; names in no order. For
+ * folders that are read again and again: the way to it is walked once, not for each file. 0 or -errno. */
+typedef void weft_root_text_fn(void *arg, const char *name, const char *text);
+int weft_root_texts(struct weft_root *root, weft_root_text_fn *fn, void *arg, const char *path, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* Every link of a folder, and what it says, unresolved: open files (proc/1/fd) are links that lead nowhere. */
+int weft_root_links(struct weft_root *root, weft_root_text_fn *fn, void *arg, const char *path, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* A file to be read here and there, such as a library. fd < 0: -errno. */
 struct weft_file {
 	int fd, copy; /* own */
