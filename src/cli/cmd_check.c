@@ -9,6 +9,7 @@
 #include "advice/jsonfile.h"
 #include "base/spell.h"
 #include "cli/args.h"
+#include "cli/check_wire.h"
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "node/check.h"
@@ -47,6 +48,11 @@ const char weft_cmd_check_usage[] =
 	"  --rootfs DIR       an unpacked image: its libraries only\n"
 	"  --root DIR         the machine that --capture has made a copy of\n"
 	"  --capture DIR      make such a copy of what is looked at, in a new folder\n"
+	"  --self             send messages over each card to itself\n"
+	"  --peer HOST        send messages to that host and back; there, before:\n"
+	"  --listen           wait for such a peer\n"
+	"  --port PORT        the TCP port where the two meet (18522)\n"
+	"  SETTING            of weft's cards, where there are no real ones: --addr, ...\n"
 	"  --only ID[,ID...]  only these findings; \"env\" stands for all env-...\n"
 	"  --skip ID[,ID...]  not these\n"
 	"  -v, --verbose      also what is as it should be\n"
@@ -63,6 +69,7 @@ struct options {
 	const char *aws_file[FILES_MAX], *k8s_file[FILES_MAX];
 	size_t aws_files, k8s_files;
 	const struct weft_instance *type;
+	struct weft_check_wire wire;
 	bool full, json, verbose, list;
 };
 
@@ -158,6 +165,10 @@ static bool take_value(const char *name, const char *value, struct options *o)
 		o->capture = value;
 	else if (!strcmp(name, "--explain"))
 		o->explain = value;
+	else if (!strcmp(name, "--peer"))
+		o->wire.peer = value;
+	else if (!strcmp(name, "--port"))
+		o->wire.port = value;
 	else if (!strcmp(name, "--only"))
 		o->only = value;
 	else
@@ -167,11 +178,16 @@ static bool take_value(const char *name, const char *value, struct options *o)
 
 static bool parse_one(int argc, char **argv, int *i, struct options *o)
 {
+	int setting = weft_args_setting(CMD, argc, argv, i);
+
 	static const char *const with_value[] = {
-		"--env-file", "--aws-json", "--k8s-json", "--expect", "--suite", "--root",
-		"--rootfs",   "--pid",      "--capture",  "--only",   "--skip",  "--explain",
+		"--env-file", "--aws-json", "--k8s-json", "--expect",  "--suite",
+		"--root",     "--rootfs",   "--pid",      "--capture", "--only",
+		"--skip",     "--explain",  "--peer",     "--port",
 	};
 
+	if (setting)
+		return setting > 0;
 	for (size_t k = 0; k < WEFT_ARRAY_SIZE(with_value); k++) {
 		const char *value;
 		int got = weft_args_value(CMD, argc, argv, i, with_value[k], &value);
@@ -181,6 +197,10 @@ static bool parse_one(int argc, char **argv, int *i, struct options *o)
 	}
 	if (!strcmp(argv[*i], "--json"))
 		o->json = true;
+	else if (!strcmp(argv[*i], "--self"))
+		o->wire.self = true;
+	else if (!strcmp(argv[*i], "--listen"))
+		o->wire.listen = true;
 	else if (!strcmp(argv[*i], "--list"))
 		o->list = true;
 	else if (!strcmp(argv[*i], "-v") || !strcmp(argv[*i], "--verbose"))
@@ -211,6 +231,19 @@ static bool parse(int argc, char **argv, struct options *o)
 	}
 	if (o->full && (o->root || o->rootfs)) {
 		fputs(CMD ": --suite full needs a machine that runs\n", stderr);
+		return false;
+	}
+	if ((o->wire.self || o->wire.peer || o->wire.listen) && (o->root || o->rootfs)) {
+		fputs(CMD ": --self, --peer and --listen need a machine that runs\n", stderr);
+		return false;
+	}
+	if (o->wire.peer && o->wire.listen) {
+		fputs(CMD ": --peer and --listen are the two sides of it: one here, one there\n",
+		      stderr);
+		return false;
+	}
+	if (o->wire.port && (atoi(o->wire.port) < 1 || atoi(o->wire.port) > 65535)) {
+		fprintf(stderr, CMD ": --port: 1 to 65535, not %.64s\n", o->wire.port);
 		return false;
 	}
 	if (o->pid && strspn(o->pid, "0123456789") != strlen(o->pid)) {
@@ -497,6 +530,7 @@ static bool run_checks(struct check *c)
 	check_json_files(c, c->o.k8s_file, c->o.k8s_files, weft_k8s_check);
 	if (c->o.full && c->has_node)
 		check_rates(c);
+	weft_check_wire_run(&c->o.wire, &c->root, &c->findings);
 	return true;
 }
 
@@ -690,7 +724,8 @@ int weft_cmd_check(int argc, char **argv)
 		perror(CMD);
 		return CANNOT_RUN;
 	}
-	if (!parse(argc, argv, &c->o)) {
+	if (!parse(argc, argv, &c->o) || ((c->o.wire.self || c->o.wire.peer || c->o.wire.listen) &&
+					  !weft_args_check_settings(CMD))) {
 		free(c);
 		return CANNOT_RUN;
 	}
@@ -698,6 +733,10 @@ int weft_cmd_check(int argc, char **argv)
 		status = c->o.list ? list_all() : explain(c->o.explain);
 		free(c);
 		return status;
+	}
+	if (weft_check_wire_begin(&c->o.wire, argc, argv)) {
+		free(c);
+		return CANNOT_RUN;
 	}
 	if (open_roots(c)) {
 		if (run_checks(c) && capture_is_whole(c)) {

@@ -479,6 +479,22 @@ done = run("--pid", str(os.getpid()), "--json")
 report(done.returncode in (0, 1, 2) and json.loads(done.stdout)["findings"], "--pid", done.stdout, done.stderr)
 done = run("--suite", "full")
 report(done.returncode in (0, 1, 2), "--suite full", done.stdout, done.stderr)
+library = subprocess.run(["nm", "-D", os.path.join(os.path.dirname(WEFT), "libweft-preload.so")], capture_output=True, check=False)
+if b"__asan_init" in library.stdout or b"__tsan_init" in library.stdout:
+    print("# --self: a library with a sanitizer cannot be preloaded")
+else:
+    cards = {"WEFT_ADDR": "127.0.0.1", "WEFT_CARDS": "2", "WEFT_RUN_DIR": TOP.name + "/run", "WEFT_PORT_BASE": "21000"}
+    done = run("--self", "--json", "--only", "self", env=cards)
+    said = json.loads(done.stdout or "{}").get("findings", [])
+    report(done.returncode == 0 and len(said) == 2 and all("of 64 and 8192 bytes to itself" in one["evidence"] for one in said),
+           "--self: over weft's cards", done.stdout, done.stderr)
+    done = run("--self", "--json", "--only", "self", env={**cards, "WEFT_LOSS": "99%", "WEFT_CARDS": "1"})
+    said = json.loads(done.stdout or "{}").get("findings", [])
+    report(done.returncode == 2 and [one["id"] for one in said] == ["self"] and "of 8 messages" in said[0]["evidence"],
+           "--self: a card that loses nearly everything", done.stdout, done.stderr)
+for args in (["--self", "--root", "/"], ["--peer", "x", "--listen"], ["--listen", "--port", "70000"]):
+    done = run(*args)
+    report(done.returncode == 3 and done.stderr.count(b"\n") == 1, " ".join(args), done.stderr)
 with tempfile.TemporaryDirectory() as top:
     secret = {"NCCL_SECRET_KEY": "hidden", "AWS_SECRET_ACCESS_KEY": "hidden", "NCCL_DEBUG": "INFO"}
     first = run("--capture", top + "/copy", "--json", env=secret)
