@@ -29,8 +29,8 @@ const char weft_cmd_lint_usage[] =
 	"them in fenced blocks. - is standard input. Nothing is changed without --fix.\n"
 	"\n"
 	"  --instance TYPE  the instance type, where a file does not say it\n"
-	"  --format NAME    yaml, json, hcl, shell, dockerfile or markdown, whatever the\n"
-	"                   name of the file is\n"
+	"  --format NAME    yaml, json, hcl, toml, shell, dockerfile or markdown,\n"
+	"                   whatever the name of the file is\n"
 	"  --skip ID        leave out a finding, or a group (`env` is all of env-...)\n"
 	"  --json           an object: how many there are, and the array findings\n"
 	"  --sarif          SARIF 2.1.0\n"
@@ -227,7 +227,7 @@ static int take_option(struct options *o, int argc, char **argv, int *i)
 	if ((got = weft_args_value("weft lint", argc, argv, i, "--format", &value))) {
 		if (got > 0 && !weft_lint_format_find(value, &o->lint.format)) {
 			fprintf(stderr,
-				"weft lint: --format: yaml, json, hcl, shell, dockerfile or "
+				"weft lint: --format: yaml, json, hcl, toml, shell, dockerfile or "
 				"markdown, not %.64s\n",
 				value);
 			return -1;

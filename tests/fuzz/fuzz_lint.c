@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!nowhere)
 		nowhere = fopen("/dev/null", "w");
 	len = (uint32_t)size - 1;
-	options.format = (enum weft_lint_format)(data[0] % (WEFT_LINT_MARKDOWN + 1));
+	options.format = (enum weft_lint_format)(data[0] % (WEFT_LINT_TOML + 1));
 	options.instance = data[0] & 0x80 ? weft_catalogue_find("p5.48xlarge") : NULL;
 	weft_findings_init(&f);
 	weft_lint_edits_init(&edits);

@@ -229,6 +229,9 @@ ROWS = [
      'resource "aws_launch_template" "x" {\n  instance_type = "p4d.24xlarge"\n  network_interfaces {\n    device_index = 0\n'
      '    interface_type = "efa"\n  }\n}\n', ["3 aws-cards network_interf"]),
     ("a script: MPI on TCP", "a.sh", "mpirun -np 2 --mca pml cm --mca mtl ofi ./solver\n", "mpirun -np 2 --mca pml ob1 ./solver\n", ["1 env-tcp --mca pml ob1"]),
+    ("a script: MPI's variables", "a.sh", "export OMPI_MCA_btl=tcp,self\nsrun python3 train.py\n",
+     "python3 prepare.py\nexport OMPI_MCA_btl=tcp,self\nmpirun ./solver\n", ["2 env-tcp OMPI_MCA_btl"]),
+    ("a script: a baseline", "a.sh", None, "export NCCL_NET=Socket\ntorchrun train.py\n", ["1 env-tcp NCCL_NET"]),
     ("a script: more processes than slots", "a.sh", "mpirun -np 4 -H a:2,b:2 ./x\n", "mpirun -np 5 -H a:2,b:2 ./x\n", ["1 mpi-slots 5 -H a:2,b:2 ."]),
     ("a script: variables that abort", "a.sh", "export FI_EFA_IFACE=rdmap0\n", "export FI_EFA_MTU_SIZE=1 FI_EFA_IFACE=\n",
      ["1 env-removed FI_EFA_MTU_SIZ", "1 env-removed FI_EFA_IFACE="]),
@@ -269,6 +272,9 @@ ROWS = [
     ("interfaces that there are", "a.json",
      '{"NetworkInterfaces": [{"NetworkInterfaceId": "eni-1", "OwnerId": "1", "InterfaceType": "efa", "Attachment": {"DeviceIndex": 0}}]}', None, []),
     ("a document that leaves things out", "a.md", "```\nNAME: a b: c\n```\n", '```json\n{"a": ...}\n```\n', ['2 syntax ...}']),
+    ("Bottlerocket's own format", "a.toml", '[settings.kernel.sysctl]\n"vm.nr_hugepages" = "21121"\n',
+     '[settings.kernel.sysctl]\n"vm.nr_hugepages" = "5128"\n', ['2 hugepages 5128"']),
+    ("TOML by its looks", "a", '["a", "b"]\n', '# x\n[settings.kernel.sysctl]\n"vm.nr_hugepages" = "5128"\n', ['3 hugepages 5128"']),
     ("CRLF and a byte order mark", "a.yaml", None, "\ufeff" + pod("p5en.48xlarge", EFA + ": 32").replace("\n", "\r\n"), ["11 pod-count 32}"]),
 ]
 
@@ -468,7 +474,7 @@ def large(folder):
     for text in ("[" * 100000, "{a: " * 100000, "- " * 100000, "&a " * 1000, "'" * 99999, "\0" * 1000, "```\n" * 50000, "$(" * 50000, '"${' * 50000):
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)
-        for form in ("yaml", "json", "hcl", "shell", "dockerfile", "markdown"):
+        for form in ("yaml", "json", "hcl", "toml", "shell", "dockerfile", "markdown"):
             run = weft("--format", form, path, timeout=20 * slow)
             if run.returncode not in (0, 1):
                 report(False, f"hostile: {text[:4]!r} as {form}", f"exit {run.returncode}", run.stderr)

@@ -9,6 +9,7 @@
 
 #include "advice/lint/rules.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,9 +19,13 @@ static const struct {
 	const char *name;
 	enum weft_lint_format format;
 } formats[] = {
-	{ "auto", WEFT_LINT_AUTO },         { "yaml", WEFT_LINT_YAML },
-	{ "json", WEFT_LINT_JSON },         { "hcl", WEFT_LINT_HCL },
-	{ "shell", WEFT_LINT_SHELL },       { "dockerfile", WEFT_LINT_DOCKERFILE },
+	{ "auto", WEFT_LINT_AUTO },
+	{ "yaml", WEFT_LINT_YAML },
+	{ "json", WEFT_LINT_JSON },
+	{ "hcl", WEFT_LINT_HCL },
+	{ "toml", WEFT_LINT_TOML },
+	{ "shell", WEFT_LINT_SHELL },
+	{ "dockerfile", WEFT_LINT_DOCKERFILE },
 	{ "markdown", WEFT_LINT_MARKDOWN },
 };
 
@@ -29,17 +34,29 @@ static const struct {
 	const char *word;
 	enum weft_lint_format format;
 } words[] = {
-	{ "yaml", WEFT_LINT_YAML },         { "yml", WEFT_LINT_YAML },
-	{ "json", WEFT_LINT_JSON },         { "tf", WEFT_LINT_HCL },
-	{ "hcl", WEFT_LINT_HCL },           { "tfvars", WEFT_LINT_HCL },
-	{ "terraform", WEFT_LINT_HCL },     { "sh", WEFT_LINT_SHELL },
-	{ "bash", WEFT_LINT_SHELL },        { "shell", WEFT_LINT_SHELL },
-	{ "zsh", WEFT_LINT_SHELL },         { "console", WEFT_LINT_SHELL },
-	{ "sbatch", WEFT_LINT_SHELL },      { "slurm", WEFT_LINT_SHELL },
-	{ "pbs", WEFT_LINT_SHELL },         { "env", WEFT_LINT_SHELL },
-	{ "conf", WEFT_LINT_SHELL },        { "dockerfile", WEFT_LINT_DOCKERFILE },
-	{ "docker", WEFT_LINT_DOCKERFILE }, { "containerfile", WEFT_LINT_DOCKERFILE },
-	{ "md", WEFT_LINT_MARKDOWN },       { "markdown", WEFT_LINT_MARKDOWN },
+	{ "yaml", WEFT_LINT_YAML },
+	{ "yml", WEFT_LINT_YAML },
+	{ "json", WEFT_LINT_JSON },
+	{ "tf", WEFT_LINT_HCL },
+	{ "hcl", WEFT_LINT_HCL },
+	{ "tfvars", WEFT_LINT_HCL },
+	{ "toml", WEFT_LINT_TOML },
+	{ "terraform", WEFT_LINT_HCL },
+	{ "sh", WEFT_LINT_SHELL },
+	{ "bash", WEFT_LINT_SHELL },
+	{ "shell", WEFT_LINT_SHELL },
+	{ "zsh", WEFT_LINT_SHELL },
+	{ "console", WEFT_LINT_SHELL },
+	{ "sbatch", WEFT_LINT_SHELL },
+	{ "slurm", WEFT_LINT_SHELL },
+	{ "pbs", WEFT_LINT_SHELL },
+	{ "env", WEFT_LINT_SHELL },
+	{ "conf", WEFT_LINT_SHELL },
+	{ "dockerfile", WEFT_LINT_DOCKERFILE },
+	{ "docker", WEFT_LINT_DOCKERFILE },
+	{ "containerfile", WEFT_LINT_DOCKERFILE },
+	{ "md", WEFT_LINT_MARKDOWN },
+	{ "markdown", WEFT_LINT_MARKDOWN },
 };
 
 bool weft_lint_format_find(const char *name, enum weft_lint_format *format_out)
@@ -81,6 +98,17 @@ static bool begins(const struct weft_text *text, uint32_t at, const char *with)
 	return text->len - at >= len && !memcmp(text->bytes + at, with, len);
 }
 
+/* Is the line of `at` a name in brackets, and nothing else? */
+static bool is_table(const struct weft_text *text, uint32_t at)
+{
+	while (at < text->len && text->bytes[at] == '[')
+		at++;
+	while (at < text->len &&
+	       (isalnum((unsigned char)text->bytes[at]) || strchr("._-\"", text->bytes[at])))
+		at++;
+	return at < text->len && text->bytes[at] == ']';
+}
+
 /* By its first line that says something. */
 static enum weft_lint_format format_of_text(const struct weft_text *text)
 {
@@ -100,6 +128,11 @@ static enum weft_lint_format format_of_text(const struct weft_text *text)
 		while (at + 1 < text->len && text->bytes[at + 1] != '\n')
 			at++;
 	}
+	/* [settings.kernel] begins no list. */
+	if (begins(text, at, "[") && at + 1 < text->len &&
+	    (text->bytes[at + 1] == '[' || isalpha((unsigned char)text->bytes[at + 1])) &&
+	    is_table(text, at))
+		return WEFT_LINT_TOML;
 	if (begins(text, at, "{") || begins(text, at, "["))
 		return WEFT_LINT_JSON;
 	if (begins(text, at, "---") || begins(text, at, "- ") || begins(text, at, "%YAML"))
@@ -197,6 +230,46 @@ static void lint_dockerfile(struct lint *l, const struct weft_text *text)
 	l->dockerfile = false;
 }
 
+static uint32_t end_of_line(const struct weft_text *text, uint32_t at)
+{
+	const char *newline = memchr(text->bytes + at, '\n', text->len - at);
+
+	return newline ? (uint32_t)(newline - text->bytes) : text->len;
+}
+
+/* TOML, as Bottlerocket takes it: of its tables only one key is ours. */
+static void lint_toml(struct lint *l, const struct weft_text *text)
+{
+	static const char name[] = "vm.nr_hugepages";
+	struct weft_doc_node key = { .text = name, .len = sizeof(name) - 1 };
+	uint32_t end;
+
+	for (uint32_t at = 0; at < text->len; at = end + 1) {
+		struct weft_doc_node value = { .key = &key, .text = "" };
+		struct weft_doc_node map = { .child = &value, .kind = WEFT_DOC_MAP, .text = "" };
+		char number[24];
+		uint32_t n = 0;
+
+		end = end_of_line(text, at);
+		while (at < end && (text->bytes[at] == ' ' || text->bytes[at] == '"'))
+			at++;
+		if (!begins(text, at, name))
+			continue;
+		at += sizeof(name) - 1;
+		while (at < end && strchr("\" =\t", text->bytes[at]))
+			at++;
+		while (at + n < end && n + 1 < sizeof(number) &&
+		       isdigit((unsigned char)text->bytes[at + n]))
+			n++;
+		memcpy(number, text->bytes + at, n);
+		number[n] = '\0';
+		value.text = number;
+		value.len = n;
+		value.at = weft_text_file_at(text, at);
+		lint_walk(l, &map, WEFT_TYPE_Sysctls, NULL, true);
+	}
+}
+
 /* Markdown */
 
 struct fence {
@@ -205,13 +278,6 @@ struct fence {
 	uint32_t indent;
 	enum weft_lint_format format;
 };
-
-static uint32_t end_of_line(const struct weft_text *text, uint32_t at)
-{
-	const char *newline = memchr(text->bytes + at, '\n', text->len - at);
-
-	return newline ? (uint32_t)(newline - text->bytes) : text->len;
-}
 
 /* Does a fence begin, or with `open` end, in the line [at, end)? */
 static bool read_fence(const struct weft_text *text, uint32_t at, uint32_t end,
@@ -316,6 +382,9 @@ static void lint_format(struct lint *l, const struct weft_text *text, enum weft_
 		return;
 	case WEFT_LINT_HCL:
 		lint_hcl(l, text);
+		return;
+	case WEFT_LINT_TOML:
+		lint_toml(l, text);
 		return;
 	case WEFT_LINT_SHELL:
 		lint_script(l, text, &nowhere);

@@ -15,6 +15,7 @@ enum weft_lint_format {
 	WEFT_LINT_SHELL,
 	WEFT_LINT_DOCKERFILE,
 	WEFT_LINT_MARKDOWN,
+	WEFT_LINT_TOML,
 };
 
 /* By the name of --format; false: there is none such. */

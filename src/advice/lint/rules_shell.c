@@ -630,21 +630,40 @@ static void check_heres(struct lint *l, const struct weft_shell *shell)
 	}
 }
 
-/* Does the script start nothing with MPI but NCCL's own programs? */
+/* What a command starts with MPI: 1: a program that uses NCCL, -1: another one, 0: none, or a script of its own. */
+static int started(const struct weft_shell_word *w, uint32_t words)
+{
+	const char *name = base_name(w[0].text);
+	bool slurm = !strcmp(name, "srun");
+	uint32_t program;
+
+	if (!slurm && !is_mpirun(name))
+		return 0;
+	for (uint32_t i = 1; i < words; i++)
+		if (lint_is_nccl_program(w[i].text))
+			return 1;
+	program = slurm ? srun_program(w, words) : words;
+	return program < words && lint_is_shell(w[program].text) ? 0 : -1;
+}
+
+/* Does the script start nothing with MPI but programs that use NCCL? */
 static bool is_only_nccl(const struct weft_text *text)
 {
 	struct weft_shell *shell = malloc(sizeof(*shell));
-	bool nccl = false;
+	bool nccl = false, other = false;
 
 	if (!shell)
 		return false;
 	weft_shell_init(shell, text);
-	while (!nccl && weft_shell_next(shell))
-		for (uint32_t i = 0; i < shell->words; i++)
-			nccl |= lint_is_nccl_program(shell->word[i].text);
+	while (!other && weft_shell_next(shell)) {
+		int what = started(shell->word, shell->words);
+
+		nccl |= what > 0;
+		other |= what < 0;
+	}
 	weft_shell_fini(shell);
 	free(shell);
-	return nccl;
+	return nccl && !other;
 }
 
 void lint_script(struct lint *l, const struct weft_text *text, const struct lint_place *place)
