@@ -48,7 +48,8 @@ static void proof(struct duo_end *e)
 {
 	duo_sync();
 	if (duo_side == 1) {
-		duo_none(e->scq); /* What was given up may still arrive: it must not take the receive. */
+		duo_none(
+			e->scq); /* What was given up may still arrive: it must not take the receive. */
 		duo_recv(e, 77, 0, 8928);
 		duo_sync();
 		duo_done(e->rcq, 77, 0);
