@@ -29,7 +29,7 @@ static bool is_host_char(char c)
 }
 
 /* Up to nine digits at *at; false when there is none or more. */
-static bool get_number(const char *text, size_t len, size_t *at, uint32_t *out)
+static inline bool get_number(const char *text, size_t len, size_t *at, uint32_t *out)
 {
 	size_t i = *at;
 	uint32_t v = 0;
@@ -43,7 +43,7 @@ static bool get_number(const char *text, size_t len, size_t *at, uint32_t *out)
 	return true;
 }
 
-static bool get_char(const char *text, size_t len, size_t *at, char c)
+static inline bool get_char(const char *text, size_t len, size_t *at, char c)
 {
 	if (*at >= len || text[*at] != c)
 		return false;
@@ -51,7 +51,9 @@ static bool get_char(const char *text, size_t len, size_t *at, char c)
 	return true;
 }
 
-static bool get_word(const char *text, size_t len, size_t *at, const char *word)
+/* Inlined, so that the compiler sees how long the word is: this is what lines that are read spend their time on. */
+static inline __attribute__((always_inline)) bool get_word(const char *text, size_t len, size_t *at,
+							   const char *word)
 {
 	size_t n = strlen(word);
 
@@ -399,7 +401,9 @@ static bool read_nccl(struct weft_log_line *line, size_t mark)
 }
 
 /* The last `word` that ends before `to`; SIZE_MAX: there is none. `letter` is its rarest one, at `offset`. */
-static size_t find_last(const char *text, size_t to, const char *word, char letter, size_t offset)
+static inline __attribute__((always_inline)) size_t find_last(const char *text, size_t to,
+							      const char *word, char letter,
+							      size_t offset)
 {
 	size_t len = strlen(word);
 
@@ -420,32 +424,22 @@ static size_t find_last(const char *text, size_t to, const char *word, char lett
 static void read_libfabric(struct weft_log_line *line, size_t mark, size_t hit)
 {
 	const char *text = line->text, *end;
-	size_t i = mark + strlen("libfabric:"), epoch;
-	uint32_t pid, high, low;
+	size_t i = mark + strlen("libfabric:"), digits = 0;
+	int64_t epoch = 0;
+	uint32_t pid;
 
 	if (!get_number(text, line->len, &i, &pid) || !get_char(text, line->len, &i, ':'))
 		return;
-	/* The time of what the program wrote is better than that of when it was collected. */
-	epoch = i;
-	if (line->len - i > 10 && text[i + 10] == ':') {
-		uint32_t n = 0;
-
-		for (high = 0, low = 0; n < 10 && is_digit(text[i]); n++, i++) {
-			if (n < 5)
-				high = high * 10 + (uint32_t)(text[i] - '0');
-			else
-				low = low * 10 + (uint32_t)(text[i] - '0');
-		}
-		if (n == 10) {
-			line->clock = WEFT_LOG_UTC;
-			line->time_ns = ((int64_t)high * 100000 + low) * 1000000000;
-		} else {
-			i = epoch;
-		}
-	}
-	end = memmem(text + i, WEFT_MIN(hit, line->len) - WEFT_MIN(i, hit), "> ", 2);
-	if (!end)
+	for (; i + digits < hit && is_digit(text[i + digits]) && digits < 10; digits++)
+		epoch = epoch * 10 + (text[i + digits] - '0');
+	end = i < hit ? memchr(text + i, '>', hit - i) : NULL;
+	if (!end || end + 1 >= text + hit || end[1] != ' ')
 		return;
+	/* The time at which the program wrote it is better than that at which somebody collected it. */
+	if (digits == 10 && text[i + digits] == ':') {
+		line->clock = WEFT_LOG_UTC;
+		line->time_ns = epoch * 1000000000;
+	}
 	line->msg = (size_t)(end - text) + 2;
 	line->pid = pid;
 	line->host.len = 0;

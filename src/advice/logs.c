@@ -279,12 +279,15 @@ static void read_block(struct weft_logs *logs, const char *text, size_t len)
 	struct weft_log_hit hit = { .end = 0 };
 
 	while (weft_log_sig_next(text, floor, len, &hit)) {
-		struct reading r = { .hits = 0 };
+		struct reading r;
 		const char *before = memrchr(text + floor, '\n', hit.at - floor);
 		const char *end = memchr(text + hit.at, '\n', len - hit.at);
 		size_t start = before ? (size_t)(before - text) + 1 : floor;
 		size_t next = end ? (size_t)(end - text) : len;
 
+		r.hits = r.saids = r.takens =
+			0; /* The arrays need no zeros, and this is a hot place. */
+		r.has_code = false;
 		r.text = text + start;
 		r.len = WEFT_MIN(next - start, WEFT_LOGS_LINE_MAX);
 		if (r.len && r.text[r.len - 1] == '\r')

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#define RANKS_MAX  128 /* In one process. */
 #define NEAR_LINES 4u /* Of a Python traceback: from the call to the error. */
 
 /* Copies text[from, to) without blanks at its ends; false: empty, or longer than there is room for. */
@@ -74,7 +75,10 @@ static bool says_network(struct weft_log_source *s, const struct weft_log_line *
 			 size_t to)
 {
 	char name[sizeof(s->net)];
+	size_t len = strlen(s->net);
 
+	if (len && to - from == len && !memcmp(line->text + from, s->net, len))
+		return true; /* As nearly always. */
 	if (!copy(name, sizeof(name), line, from, to))
 		return false;
 	if (strcmp(s->net, name) != 0) {
@@ -87,15 +91,16 @@ static bool says_network(struct weft_log_source *s, const struct weft_log_line *
 /* Libfabric/3/GDRDMA, Socket/0, AWS Libfabric/1(2)/GDRDMA/Shared */
 static bool says_channel(struct weft_log_source *s, const struct weft_log_line *line, size_t at)
 {
-	size_t slash = until(line, at, '/');
+	size_t slash = until(line, at, '/'), next;
 	uint32_t card;
 
 	if (!weft_logs_number(line, slash + 1, 10, &card) || !says_network(s, line, at, slash))
 		return false;
+	next = until(line, slash + 1, '/');
 	s->channels++;
 	if (!strcmp(s->net, "Socket"))
 		s->channels_socket++;
-	else if (weft_logs_find(line, slash, "/GDRDMA") != SIZE_MAX)
+	else if (is_with(line, next, "/GDRDMA"))
 		s->channels_gdr++;
 	return true;
 }
@@ -141,11 +146,17 @@ static bool says_comm(struct weft_log_source *s, const struct weft_log_line *lin
 		return false;
 	if (nranks < s->nranks)
 		return true;
-	if (!s->labelled) {
-		if (nranks > s->nranks || s->rank < 0)
-			s->rank = s->rank_last = (int32_t)rank;
-		s->rank = WEFT_MIN(s->rank, (int32_t)rank);
-		s->rank_last = WEFT_MAX(s->rank_last, (int32_t)rank);
+	if (!s->labelled && (nranks > s->nranks || s->rank < 0)) {
+		s->rank = s->rank_last = (int32_t)rank;
+	} else if (!s->labelled) {
+		int32_t from = WEFT_MIN(s->rank, (int32_t)rank);
+		int32_t to = WEFT_MAX(s->rank_last, (int32_t)rank);
+
+		/* Not all of a process's GPUs need be in a row of ranks, but those of a node are few. */
+		if (to - from < RANKS_MAX) {
+			s->rank = from;
+			s->rank_last = to;
+		}
 	}
 	s->nranks = nranks;
 	return true;

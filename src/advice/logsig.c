@@ -2,10 +2,10 @@
 /* The table of messages, and the search for all of its strings at once.
  *
  * Logs are gigabytes in which few lines matter, so the search is what the speed depends on. It is Wu and Manber's: of
- * each string a piece of WINDOW bytes is taken, and a table says of every three bytes how far from the end of a piece
- * they can stand. Where the three bytes at hand occur in no piece, the search leaps over WINDOW - 2 bytes without
- * having looked at them. Which piece of a string is taken is chosen at the start: the one whose triples occur least in
- * the pieces of the others and in a sample of what logs are full of, because a triple that occurs makes leaps short.
+ * each string a piece of WINDOW bytes is taken, and a table says of every GRAM bytes how far from the end of a piece
+ * they can stand. Where the bytes at hand occur in no piece, the search leaps over LEAP_MAX bytes without
+ * having looked at them. Which piece of a string is taken is chosen at the start: the one whose grams occur least in
+ * the pieces of the others and in a sample of what logs are full of, because a gram that occurs makes leaps short.
  *
  * Portable C without vector instructions: a log of NCCL's is read at more than a gigabyte per second. */
 #include "advice/logsig.h"
@@ -16,6 +16,8 @@
 #include <string.h>
 
 #define WINDOW    13u /* And so the length of the shortest string. */
+#define GRAM      4u /* Bytes that are looked up at once. */
+#define LEAP_MAX  (WINDOW - GRAM + 1)
 #define HASH_BITS 14u
 #define NONE      UINT16_MAX
 #define SIGS_MAX  256u
@@ -51,7 +53,7 @@ static const struct weft_log_sig table[] = {
 #undef NOISE
 };
 
-/* What fills logs: lines of NCCL and of programs that train. Only its triples matter. */
+/* What fills logs: lines of NCCL and of programs that train. Only its grams matter. */
 static const char sample[] =
 	"ip-10-0-12-34:12345:12399 [0] NCCL INFO Channel 00/32 : 0[0] -> 1[1] via P2P/CUMEM/read\n"
 	"[1,0]<stdout>:ip-172-31-1-2:123:456 [7] NCCL INFO Trees [0] 1/-1/-1->0->-1 [1] comm "
@@ -68,10 +70,12 @@ static const char sample[] =
 	"_call_impl\n";
 
 static struct {
-	uint8_t shift[1u << HASH_BITS]; /* How far to leap when these three bytes end the window. */
+	uint8_t shift[1u << HASH_BITS]; /* How far to leap when these bytes end the window. */
 	uint16_t first[1u << HASH_BITS]; /* Rows whose piece ends with them. */
 	uint16_t next[SIGS_MAX];
 	uint8_t offset[SIGS_MAX]; /* Of the piece in its string. */
+	uint64_t head
+		[SIGS_MAX]; /* The piece's first eight bytes: what else ends like it stops here. */
 	bool made;
 } search;
 
@@ -88,24 +92,32 @@ const struct weft_log_sig *weft_log_sig_at(uint32_t index)
 	return &table[index];
 }
 
-static inline uint32_t hash3(const char *p)
+static inline uint32_t hash_at(const char *p)
 {
-	const unsigned char *u = (const unsigned char *)p;
-	uint32_t v = u[0] | (uint32_t)u[1] << 8 | (uint32_t)u[2] << 16;
+	uint32_t v;
 
+	memcpy(&v, p, GRAM);
 	return v * 0x9e3779b1u >> (32 - HASH_BITS);
 }
 
-/* How often the triples of a piece are met, in the sample and in the pieces that were taken. */
+static inline uint64_t head_at(const char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* How often the grams of a piece are met, in the sample and in the pieces that were taken. */
 static uint32_t cost_of(const char *piece, const uint32_t *met)
 {
 	uint32_t cost = 0;
 
-	for (uint32_t i = 0; i + 3 <= WINDOW; i++) {
-		uint32_t seen = met[hash3(piece + i)];
+	for (uint32_t i = 0; i + GRAM <= WINDOW; i++) {
+		uint32_t seen = met[hash_at(piece + i)];
 
 		/* The end of a piece costs a comparison besides. */
-		cost += i + 3 == WINDOW ? 4 * seen : seen;
+		cost += i + GRAM == WINDOW ? 4 * seen : seen;
 	}
 	return cost;
 }
@@ -132,10 +144,10 @@ void weft_log_sig_init(void)
 	if (search.made)
 		return;
 	memset(met, 0, sizeof(met));
-	memset(search.shift, WINDOW - 2, sizeof(search.shift));
+	memset(search.shift, LEAP_MAX, sizeof(search.shift));
 	memset(search.first, 0xff, sizeof(search.first));
-	for (size_t i = 0; i + 3 < sizeof(sample); i++)
-		met[hash3(sample + i)] += 8;
+	for (size_t i = 0; i + GRAM < sizeof(sample); i++)
+		met[hash_at(sample + i)] += 8;
 	/* Backwards, so that in each list the rows are in the order of the table. */
 	for (uint32_t n = WEFT_ARRAY_SIZE(table); n--;) {
 		const char *piece;
@@ -144,13 +156,14 @@ void weft_log_sig_init(void)
 		weft_assert(table[n].len >= WINDOW);
 		search.offset[n] = (uint8_t)choose_piece(&table[n], met);
 		piece = table[n].text + search.offset[n];
-		for (uint32_t i = 0; i + 3 <= WINDOW; i++) {
-			uint8_t leap = (uint8_t)(WINDOW - 3 - i);
+		for (uint32_t i = 0; i + GRAM <= WINDOW; i++) {
+			uint8_t leap = (uint8_t)(WINDOW - GRAM - i);
 
-			h = hash3(piece + i);
+			h = hash_at(piece + i);
 			search.shift[h] = WEFT_MIN(search.shift[h], leap);
 			met[h]++;
 		}
+		search.head[n] = head_at(piece);
 		search.next[n] = search.first[h];
 		search.first[h] = (uint16_t)n;
 	}
@@ -162,6 +175,8 @@ static bool is_at(uint32_t n, const char *text, size_t from, size_t len, struct 
 {
 	size_t back = WINDOW + search.offset[n];
 
+	if (head_at(text + hit->end - WINDOW) != search.head[n])
+		return false;
 	if (hit->end < from + back || hit->end - back + table[n].len > len)
 		return false;
 	if (memcmp(text + hit->end - back, table[n].text, table[n].len) != 0)
@@ -169,6 +184,28 @@ static bool is_at(uint32_t n, const char *text, size_t from, size_t len, struct 
 	hit->row = n + 1;
 	hit->at = hit->end - back;
 	return true;
+}
+
+/* The end of the next window that may hold a piece, or beyond len. Where a window leaps as far as windows can, the next
+ * one is known beforehand, so both are looked up at once: a leap is one long chain of dependent instructions, and so
+ * two of them take the time of one. */
+static size_t leap(const char *text, size_t end, size_t len)
+{
+	uint32_t leap1, leap2;
+
+	for (; end + LEAP_MAX <= len; end += leap1 + leap2) {
+		leap1 = search.shift[hash_at(text + end - GRAM)];
+		leap2 = search.shift[hash_at(text + end + LEAP_MAX - GRAM)];
+		if (!leap1)
+			return end;
+		leap2 = leap1 == LEAP_MAX ? leap2 : 0;
+	}
+	for (; end <= len; end += leap1) {
+		leap1 = search.shift[hash_at(text + end - GRAM)];
+		if (!leap1)
+			break;
+	}
+	return end;
 }
 
 bool weft_log_sig_next(const char *text, size_t from, size_t len, struct weft_log_hit *hit)
@@ -185,13 +222,9 @@ bool weft_log_sig_next(const char *text, size_t from, size_t len, struct weft_lo
 		for (; n != NONE; n = search.next[n])
 			if (is_at(n, text, from, len, hit))
 				return true;
-		for (hit->end++; hit->end <= len; hit->end += search.shift[n]) {
-			n = hash3(text + hit->end - 3);
-			if (!search.shift[n])
-				break;
-		}
+		hit->end = leap(text, hit->end + 1, len);
 		if (hit->end > len)
 			return false;
-		n = search.first[n];
+		n = search.first[hash_at(text + hit->end - GRAM)];
 	}
 }
