@@ -99,8 +99,8 @@ static int64_t get_fraction(const char *text, size_t len, size_t *at)
 /* Z, +hh:mm or -hhmm. */
 static bool get_zone(const char *text, size_t len, size_t *at, int64_t *seconds_out)
 {
+	static const int64_t unit[] = { 36000, 3600, 600, 60 };
 	size_t i = *at;
-	uint32_t v;
 	bool minus;
 
 	*seconds_out = 0;
@@ -114,8 +114,7 @@ static bool get_zone(const char *text, size_t len, size_t *at, int64_t *seconds_
 			i++;
 		if (i >= len || !is_digit(text[i]))
 			return false;
-		v = (uint32_t)(text[i] - '0');
-		*seconds_out += v * (n == 0 ? 36000 : n == 1 ? 3600 : n == 2 ? 600 : 60);
+		*seconds_out += (text[i] - '0') * unit[n];
 	}
 	if (minus)
 		*seconds_out = -*seconds_out;

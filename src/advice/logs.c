@@ -320,13 +320,13 @@ static void read_carry(struct weft_logs *logs)
 static size_t carry(struct weft_logs *logs, const char *data, size_t len)
 {
 	const char *end = memchr(data, '\n', len);
-	size_t take = end ? (size_t)(end - data) + 1 : len;
+	size_t mine = end ? (size_t)(end - data) + 1 : len;
 	size_t room = WEFT_LOGS_LINE_MAX - logs->carried;
 
 	if (!logs->skipping) {
-		memcpy(logs->carry + logs->carried, data, WEFT_MIN(take, room));
-		logs->carried += WEFT_MIN(take, room);
-		if (take > room) {
+		memcpy(logs->carry + logs->carried, data, WEFT_MIN(mine, room));
+		logs->carried += WEFT_MIN(mine, room);
+		if (mine > room) {
 			logs->cut++;
 			logs->skipping = true;
 			read_carry(logs);
@@ -340,7 +340,7 @@ static size_t carry(struct weft_logs *logs, const char *data, size_t len)
 	}
 	if (end)
 		logs->skipping = false;
-	return take;
+	return mine;
 }
 
 void weft_logs_feed(struct weft_logs *logs, const char *data, size_t len)

@@ -21,9 +21,18 @@
 
 const char *weft_log_on_name(enum weft_log_on on)
 {
-	static const char *const names[WEFT_ON_COUNT] = { "efa", "tcp", "other", "unknown" };
-
-	return names[on];
+	switch (on) {
+	case WEFT_ON_EFA:
+		return "efa";
+	case WEFT_ON_TCP:
+		return "tcp";
+	case WEFT_ON_OTHER:
+		return "other";
+	case WEFT_ON_UNKNOWN:
+	case WEFT_ON_COUNT:
+		break;
+	}
+	return "unknown";
 }
 
 __attribute__((format(printf, 3, 4))) static void append(char *buf, size_t size, const char *format,

@@ -157,10 +157,10 @@ void weft_log_sig_init(void)
 		search.offset[n] = (uint8_t)choose_piece(&table[n], met);
 		piece = table[n].text + search.offset[n];
 		for (uint32_t i = 0; i + GRAM <= WINDOW; i++) {
-			uint8_t leap = (uint8_t)(WINDOW - GRAM - i);
+			uint8_t far = (uint8_t)(WINDOW - GRAM - i);
 
 			h = hash_at(piece + i);
-			search.shift[h] = WEFT_MIN(search.shift[h], leap);
+			search.shift[h] = WEFT_MIN(search.shift[h], far);
 			met[h]++;
 		}
 		search.head[n] = head_at(piece);
