@@ -106,7 +106,7 @@ static bool ask(const char *path)
 static bool fix_file(const struct options *o, const char *path, char **bytes, uint32_t *len,
 		     const struct weft_lint_edits *edits, bool *good)
 {
-	char *real, *fixed;
+	char *fixed;
 	uint32_t fixed_len;
 	bool ok;
 
@@ -120,9 +120,7 @@ static bool fix_file(const struct options *o, const char *path, char **bytes, ui
 	if (!o->yes && !ask(path))
 		return false;
 	fixed = weft_lint_apply(*bytes, *len, edits, &fixed_len);
-	/* Where a link leads, not the link itself. */
-	real = realpath(path, NULL);
-	ok = fixed && real && weft_outfile_write(real, 0666, fixed, fixed_len);
+	ok = fixed && weft_outfile_write(path, 0666, fixed, fixed_len);
 	if (ok) {
 		free(*bytes);
 		*bytes = fixed;
@@ -132,7 +130,6 @@ static bool fix_file(const struct options *o, const char *path, char **bytes, ui
 		free(fixed);
 		*good = false;
 	}
-	free(real);
 	return ok;
 }
 

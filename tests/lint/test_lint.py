@@ -265,7 +265,7 @@ ROWS = [
      "  containers: [{name: x, resources: {<<: *r}}]\n", ["1 field-unknown x-r: &r {limit", "1 pod-count 5}}"]),
     ("a template is not judged", "a.yaml", "kind: Pod\napiVersion: v1\nspec: {containers: [{name: {{ .x }}, image: a}]}\n", None, []),
     ("a path behind what Kubernetes expands", "a.yaml", "kind: Pod\napiVersion: v1\nspec: {containers: [{name: x, env: [{name: P, value: $(A)/b}]}]}\n",
-     "kind: Pod\napiVersion: v1\nspec: {containers: [{name: x, env: [{name: P, value: $(A)/b:$PATH}]}]}\n", ["3 env-expand $(A)/b:$PATH"]),
+     "kind: Pod\napiVersion: v1\nspec: {containers: [{name: x, env: [{name: P, value: $(A)/b:$PATH}, {name: PYTHONPATH, value: /a:$PYTHONPATH}]}]}\n", ["3 env-expand $(A)/b:$PATH", "3 env-expand /a:$PYTHONPATH"]),
     ("a script in a pod", "a.yaml", "kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: x\n    command: [/bin/bash, -ec]\n    args:\n    - |\n"
      "      export NCCL_DEBUG=INFO\n      ./x\n", "kind: Pod\napiVersion: v1\nspec:\n  containers:\n  - name: x\n    command: [/bin/bash, -e, -c]\n"
      "    args:\n    - |\n      # two\n      export FI_EFA_MTU_SIZE=1\n", ["10 env-removed FI_EFA_MTU_SIZE"]),

@@ -356,13 +356,16 @@ void lint_rule_env(struct lint *l, const struct lint_at *at)
 
 	if (!name || !value)
 		return;
-	if (wants_shell(value)) {
+	/* A path is lost for certain. For other values there are tools that fill them in before Kubernetes sees them. */
+	if (wants_shell(value) && strstr(name, "PATH")) {
 		lint_report(l, WEFT_FINDING_ENV_EXPAND, node->at, "%.60s: %.80s", name, value);
-		if (strstr(name, "PATH"))
-			lint_fix(l,
-				 "write the whole list, or set it in the command: sh -c "
-				 "'export %.40s=...; exec ...'",
-				 name);
+		lint_fix(l,
+			 "write the whole list, or set it in the command: sh -c "
+			 "'export %.40s=...; exec ...'",
+			 name);
+	} else if (wants_shell(value)) {
+		lint_add(l, WEFT_FINDING_ENV_EXPAND, WEFT_SEV_NOTE, node->at,
+			 "%.60s: %.80s, unless something like envsubst comes before", name, value);
 	}
 	lint_paths(l, value, node->at);
 	lint_env(l, name, value, node->at, lint_instance_at(l, at), WEFT_SEV_FAIL);
