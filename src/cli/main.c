@@ -29,6 +29,8 @@ static const struct weft_cmd commands[] = {
 	  weft_cmd_logs_usage },
 	{ "manifest", weft_cmd_manifest,
 	  "write configuration of other programs for an instance type", weft_cmd_manifest_usage },
+	{ "perf", weft_cmd_perf, "measure the network: latency, bandwidth, collectives",
+	  weft_cmd_perf_usage },
 	{ "plan", weft_cmd_plan, "say what instance types have, and what follows from it",
 	  weft_cmd_plan_usage },
 	{ "run", weft_cmd_run, "run a program with weft's cards", weft_cmd_run_usage },

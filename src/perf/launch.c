@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Launchers start the same command on every host and say in variables which of them it is. Only the first rank matters:
+ * the others come to it. Open MPI does not say where that is, unless all ranks are on one host. */
+#define _GNU_SOURCE
+#include "perf/launch.h"
+
+#include "base/units.h"
+#include "perf/job.h"
+#include "perf/talk.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE_NS 60000000000ull
+
+static const struct {
+	const char *by, *rank, *ranks, *ranks_here, *host;
+} launchers[] = {
+	{ "Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
+	  NULL },
+	{ "Slurm", "SLURM_PROCID", "SLURM_NTASKS", NULL, "SLURM_STEP_NODELIST" },
+	{ "SkyPilot", "SKYPILOT_NODE_RANK", "SKYPILOT_NUM_NODES", NULL, "SKYPILOT_NODE_IPS" },
+	{ "torchrun", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR" },
+};
+
+bool weft_launch_first_host(const char *list, char out[WEFT_LAUNCH_HOST_MAX])
+{
+	size_t len = strcspn(list, "[, \n\t"), more = 0;
+
+	if (list[len] == '[')
+		more = strcspn(list + len + 1, "-,]");
+	if (len + more >= WEFT_LAUNCH_HOST_MAX || !(len + more) ||
+	    (list[len] == '[' && (!more || !strchr(list + len, ']'))))
+		return false;
+	memcpy(out, list, len);
+	if (more)
+		memcpy(out + len, list + len + 1, more);
+	out[len + more] = 0;
+	return true;
+}
+
+static bool number(const char *name, uint32_t *out, char *why, size_t len)
+{
+	const char *text = getenv(name);
+	uint64_t value;
+
+	if (!text || !weft_parse_u64(text, &value) || value > UINT32_MAX) {
+		snprintf(why, len, "%s is %.32s, which is no number", name,
+			 text ? text : "not set");
+		return false;
+	}
+	*out = (uint32_t)value;
+	return true;
+}
+
+static int read_launcher(size_t i, struct weft_launch *out, char *why, size_t len)
+{
+	const char *list = launchers[i].host ? getenv(launchers[i].host) : NULL;
+
+	*out = (struct weft_launch){ .by = launchers[i].by };
+	if (!number(launchers[i].rank, &out->rank, why, len) ||
+	    !number(launchers[i].ranks, &out->ranks, why, len))
+		return -1;
+	if (launchers[i].ranks_here && getenv(launchers[i].ranks_here) &&
+	    !number(launchers[i].ranks_here, &out->ranks_here, why, len))
+		return -1;
+	if (out->rank >= out->ranks || out->ranks < 2 || out->ranks > WEFT_PERF_RANKS_MAX) {
+		snprintf(why, len, "%s started rank %u of %u; 2 to %u ranks are possible", out->by,
+			 out->rank, out->ranks, WEFT_PERF_RANKS_MAX);
+		return -1;
+	}
+	if (list && !weft_launch_first_host(list, out->host)) {
+		snprintf(why, len, "%s is no list of hosts: %.64s", launchers[i].host, list);
+		return -1;
+	}
+	if (!out->host[0] && out->ranks_here == out->ranks)
+		snprintf(out->host, sizeof(out->host), "127.0.0.1");
+	return 1;
+}
+
+int weft_launch_find(struct weft_launch *out, char *why, size_t len)
+{
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(launchers); i++)
+		if (getenv(launchers[i].rank) && getenv(launchers[i].ranks))
+			return read_launcher(i, out, why, len);
+	return 0;
+}
+
+int weft_launch_join(const struct weft_launch *launch, uint16_t port, char *why, size_t len)
+{
+	uint64_t end = weft_talk_now() + PATIENCE_NS;
+	int fd;
+
+	while ((fd = weft_talk_connect(launch->host, port, 5000000000ull, why, len)) < 0 &&
+	       weft_talk_now() < end)
+		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
+	if (fd >= 0)
+		weft_talk_put(fd, WEFT_TALK_JOIN, &launch->rank, sizeof(launch->rank));
+	return fd;
+}
+
+bool weft_launch_gather(const struct weft_launch *launch, uint16_t port, int *fd, char *why,
+			size_t len)
+{
+	uint64_t end = weft_talk_now() + PATIENCE_NS, now;
+	int door = weft_talk_listen(NULL, port, why, len);
+	uint32_t missing = launch->ranks - 1;
+
+	if (door < 0)
+		return false;
+	while (missing && (now = weft_talk_now()) < end) {
+		struct pollfd p = { .fd = door, .events = POLLIN };
+		uint32_t type, rank = 0;
+		size_t got;
+		int one;
+
+		if (poll(&p, 1, (int)((end - now) / 1000000) + 1) <= 0)
+			continue;
+		one = accept4(door, NULL, NULL, SOCK_CLOEXEC);
+		if (one < 0)
+			continue;
+		if (weft_talk_get(one, &type, &rank, sizeof(rank), &got, 2000000000ull) ||
+		    type != WEFT_TALK_JOIN || got != sizeof(rank) || !rank ||
+		    rank >= launch->ranks || fd[rank] >= 0) {
+			close(one); /* A stranger. */
+			continue;
+		}
+		fd[rank] = one;
+		missing--;
+	}
+	close(door);
+	if (missing)
+		snprintf(why, len, "%u of %u ranks have not come to port %u of rank 0", missing,
+			 launch->ranks, port);
+	return !missing;
+}

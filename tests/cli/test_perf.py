@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""`weft perf` from outside: the layouts, what it says when something is wrong, and that it never hangs.
+
+Over libfabric's tcp provider, on loopback: figures mean nothing here, only their form and what adds up."""
+import csv
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+WEFT = os.path.abspath(sys.argv[1])
+count = failed = 0
+
+
+def case(name, ok, detail=""):
+    global count, failed
+    count += 1
+    if not ok:
+        failed += 1
+    print("%sok %d - %s" % ("" if ok else "not ", count, name))
+    if not ok:
+        print("\n".join("# " + line for line in str(detail).splitlines()[:40]))
+    sys.stdout.flush()
+
+
+def perf(*args, env=None, timeout=60):
+    clean = {k: v for k, v in os.environ.items()
+             if not re.match("OMPI_|PMI|SLURM_|SKYPILOT_|RANK$|WORLD_SIZE$|MASTER_", k)}
+    clean.update(env or {})
+    return subprocess.run([WEFT, "perf", *map(str, args)], env=clean, text=True, timeout=timeout,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def rows(text):
+    return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Server:
+    def __init__(self, *args):
+        self.port = free_port()
+        self.proc = subprocess.Popen([WEFT, "perf", "serve", "--port", str(self.port), *args],
+                                     stderr=subprocess.PIPE, text=True)
+        self.ready = self.proc.stderr.readline()
+
+    def guests(self):
+        path = "/proc/%d/task/%d/children" % (self.proc.pid, self.proc.pid)
+        return [int(p) for p in open(path).read().split()]
+
+    def stop(self):
+        self.proc.terminate()
+        self.proc.wait(10)
+
+
+def one_line(p, *words):
+    return (p.returncode == 2 and p.stderr.count("\n") == 1 and all(w in p.stderr for w in words),
+            "%d\n%s%s" % (p.returncode, p.stdout, p.stderr))
+
+
+def layouts():
+    few = ("-p", "tcp", "-n", "10", "-w", "2")
+    p = perf("pingpong", "--local", 2, *few, "-b", 64, "-e", "4k", "-f", 4)
+    got = rows(p.stdout)
+    case("pingpong has fi_pingpong's columns",
+         p.returncode == 0 and got[0][:8] == ["bytes", "#sent", "#ack", "total", "time", "MB/sec",
+                                              "usec/xfer", "Mxfers/sec"]
+         and [r[0] for r in got[1:]] == ["64", "256", "1k", "4k"]
+         and got[1][1:4] == ["10", "=10", "1.2k"] and len(got[1]) == 12, p.stdout + p.stderr)
+    case("every result carries its configuration",
+         all(w in p.stdout for w in ("provider tcp", "libfabric 1.", "Linux ", os.uname().nodename)), p.stdout)
+    p = perf("allreduce", "--local", 3, *few, "-b", 8, "-e", "64K", "-f", 8)
+    got = rows(p.stdout)
+    case("allreduce has nccl-tests' columns and right data",
+         p.returncode == 0 and [r[0] for r in got] == ["8", "64", "512", "4096", "32768"]
+         and all(len(r) == 13 and r[8] == r[12] == "0" and r[2:5] == ["float", "sum", "-1"] for r in got)
+         and "# Out of bounds values : 0 OK" in p.stdout and "# Avg bus bandwidth    : " in p.stdout,
+         p.stdout + p.stderr)
+    big = got[-1]
+    case("busbw is algbw by 2(n-1)/n",
+         abs(32768 / float(big[5]) / 1e3 - float(big[6])) < 0.02
+         and abs(float(big[6]) * 4 / 3 - float(big[7])) < 0.02, big)
+    p = perf("alltoall", "--local", 3, *few, "-b", 1000, "-e", 3000, "-i", 1000, "--json")
+    j = json.loads(p.stdout)
+    case("alltoall as JSON, sizes that divide by nothing",
+         [r["bytes"] for r in j["rows"]] == [1000, 2000, 3000]
+         and all(r[k]["wrong"] == 0 and r[k]["iterations"] == 10 for r in j["rows"]
+                 for k in ("out_of_place", "in_place")) and j["ranks"] == 3, p.stdout + p.stderr)
+    p = perf("bw", "--local", 2, *few, "-S", "1k", "--style", "osu", "-c", 1)
+    case("OSU's two columns", re.search("^# Size +Bandwidth .MB/s.$", p.stdout, re.M)
+         and len(rows(p.stdout)[0]) == 2 and "# 0 wrong values" in p.stdout, p.stdout + p.stderr)
+    p = perf("bibw", "--local", 2, *few, "-b", "1k", "-e", "64k", "-f", 8, "--csv", "-c", 1)
+    table = list(csv.DictReader(io.StringIO(p.stdout)))
+    case("CSV", [r["bytes"] for r in table] == ["1024", "8192", "65536"] and
+         all(r["wrong"] == "0" and r["provider"].startswith("tcp") and float(r["cov"]) >= 0
+             and float(r["p50_us"]) <= float(r["p99_us"]) <= float(r["p999_us"]) for r in table), p.stdout + p.stderr)
+    p = perf("rate", "--local", 2, *few)
+    case("rate", p.returncode == 0 and rows(p.stdout)[-1][0] == "8" and float(rows(p.stdout)[-1][4]) > 0,
+         p.stdout + p.stderr)
+
+
+def servers():
+    few = ("-p", "tcp", "-n", "5")
+    s = Server()
+    case("serve says when it is ready", "ready" in s.ready, s.ready)
+    for test in ("pingpong", "bw"):
+        p = perf(test, "127.0.0.1", "--port", s.port, *few, "-S", "1k", "-c", 1)
+        case("%s with a server" % test, p.returncode == 0 and "# 0 wrong" in p.stdout, p.stdout + p.stderr)
+    p = perf("allreduce", "--hosts", "127.0.0.1,127.0.0.1,127.0.0.1", "--port", s.port, *few, "-S", "64k")
+    case("allreduce over a list of hosts", p.returncode == 0 and "0 OK" in p.stdout, p.stdout + p.stderr)
+
+    long = [WEFT, "perf", "bw", "127.0.0.1", "--port", str(s.port), "-p", "tcp", "-S", "64k", "-n", "1000000"]
+    busy = subprocess.Popen(long, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    busy.stdout.readline()
+    p = perf("pingpong", "127.0.0.1", "--port", s.port, *few)
+    case("a server that is busy says so", *one_line(p, "busy"))
+    for pid in s.guests():
+        os.kill(pid, signal.SIGKILL)
+    out, err = busy.communicate(timeout=20)
+    case("a killed peer is one line", busy.returncode == 2 and "rank 1 (127.0.0.1) ended without a word" in err
+         and err.count("\n") == 1, err)
+    busy = subprocess.Popen(long + ["-T", "300ms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    busy.stdout.readline()
+    stopped = s.guests()
+    time.sleep(0.2)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    out, err = busy.communicate(timeout=20)
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
+    case("a peer that hangs is one line", busy.returncode == 2 and err.count("\n") == 1
+         and ("nothing has come" in err or "no word" in err), err)
+
+    with socket.create_connection(("127.0.0.1", s.port)) as c:
+        c.sendall(b"GET / HTTP/1.0\r\n\r\n" * 10)
+        c.settimeout(10)
+        try:
+            while c.recv(4096):
+                pass
+        except ConnectionResetError:
+            pass
+    p = perf("pingpong", "127.0.0.1", "--port", s.port, *few, "-S", 64)
+    case("a stranger does no harm", p.returncode == 0, p.stderr)
+    p = subprocess.run([WEFT, "perf", "serve", "--port", str(s.port)], stderr=subprocess.PIPE, text=True,
+                       stdout=subprocess.PIPE, timeout=10)
+    case("a busy port", *one_line(p, "port %d" % s.port, "in use"))
+    s.stop()
+    p = perf("pingpong", "127.0.0.1", "--port", s.port, *few)
+    case("no server", *one_line(p, "refused", "weft perf serve"))
+    s = Server("--once")
+    perf("pingpong", "127.0.0.1", "--port", s.port, *few, "-S", 64)
+    case("--once", s.proc.wait(10) == 0)
+
+
+def wrong():
+    case("a wrong host", *one_line(perf("pingpong", "no.such.invalid"), "no.such.invalid"))
+    case("a wrong provider", *one_line(perf("pingpong", "--local", 2, "-p", "nosuch"), "nosuch"))
+    for args, words in (((), ("which test",)), (("pinpong",), ("pingpong",)), (("bw",), ("with whom",)),
+                        (("bw", "a", "-b", "x"), ("--minbytes", "x")), (("bw", "a", "-g", 8), ("nccl",)),
+                        (("allreduce", "--local", 1), ("--local",)), (("bw", "a", "-f", 1), ("factor",)),
+                        (("bw", "a", "-b", 8, "-e", 4), ("-e",)), (("bw", "a", "-n"), ("needs a value",)),
+                        (("bw", "a", "b"), ("what is b",)), (("rank",), ("other commands",)),
+                        (("bw", "a", "-b", "99999999999999999999G"), ("--minbytes",))):
+        case("refused: weft perf " + " ".join(map(str, args)), *one_line(perf(*args), *words))
+    p = perf("pingpong", env={"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "x"})
+    case("a launcher's nonsense", *one_line(p, "OMPI_COMM_WORLD_SIZE"))
+    with open("/dev/full", "w") as full:
+        p = subprocess.run([WEFT, "perf", "rate", "--local", "2", "-p", "tcp", "-n", "5"], stdout=full,
+                           stderr=subprocess.PIPE, text=True, timeout=30)
+    case("a full disk", p.returncode == 2 and "cannot write" in p.stderr, p.stderr)
+
+
+def launched():
+    port = free_port()
+    procs = []
+    for rank in range(3):
+        env = dict(os.environ, SKYPILOT_NODE_RANK=str(rank), SKYPILOT_NUM_NODES="3",
+                   SKYPILOT_NODE_IPS="127.0.0.1\n127.0.0.1\n127.0.0.1")
+        procs.append(subprocess.Popen([WEFT, "perf", "allreduce", "-p", "tcp", "-S", "4k", "-n", "5", "--port",
+                                       str(port)], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    out = [p.communicate(timeout=60) for p in procs]
+    case("ranks of SkyPilot", [p.returncode for p in procs] == [0, 0, 0] and "0 OK" in out[0][0]
+         and out[1][0] == out[2][0] == "", out)
+
+
+p = perf("pingpong", "--local", 2, "-p", "tcp", "-n", 1, "-S", 8)
+if "libfabric is needed" in p.stderr or "no provider" in p.stderr:
+    print("1..0 # SKIP " + p.stderr.strip())
+    sys.exit(0)
+layouts()
+servers()
+wrong()
+launched()
+print("1..%d" % count)
+sys.exit(failed != 0)
