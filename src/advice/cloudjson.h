@@ -20,7 +20,7 @@ struct weft_cloudjson {
  * describe-security-group-rules and describe-launch-template-versions, in any number of documents. */
 void weft_aws_check(const struct weft_cloudjson *docs, struct weft_findings *findings);
 
-/* Output of kubectl get nodes,pods,daemonsets -o json. */
+/* Output of kubectl get nodes,pods,daemonsets,resourceslices -o json. */
 void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *findings);
 
 #endif

@@ -20,7 +20,8 @@
 
 struct cluster {
 	struct weft_findings *f;
-	json_t *nodes, *pods, *sets; /* own */
+	json_t *nodes, *pods, *sets, *slices; /* own */
+	bool has_dra; /* Its driver is here: then nodes offer EFAs in slices, and not as a number. */
 };
 
 #define OK(c, id, ...) weft_findings_add((c)->f, WEFT_FINDING_##id, WEFT_SEV_OK, NULL, __VA_ARGS__)
@@ -85,9 +86,22 @@ static void collect(struct cluster *c, json_t *object)
 		json_array_append(c->pods, object);
 	else if (!strcmp(kind, "DaemonSet"))
 		json_array_append(c->sets, object);
+	else if (!strcmp(kind, "ResourceSlice"))
+		json_array_append(c->slices, object);
 }
 
-/* The plugin */
+static size_t collected(const struct cluster *c)
+{
+	return json_array_size(c->nodes) + json_array_size(c->pods) + json_array_size(c->sets) +
+	       json_array_size(c->slices);
+}
+
+/* The plugin, or the driver of dynamic resource allocation (DRANET) in its place */
+
+static bool is_dra(const char *image)
+{
+	return strstr(image, "dranet") != NULL;
+}
 
 static const char *plugin_image(const json_t *pod_spec)
 {
@@ -97,8 +111,7 @@ static const char *plugin_image(const json_t *pod_spec)
 	weft_json_each(json_object_get(pod_spec, "containers"), i, container) {
 		const char *image = weft_json_text(container, "image");
 
-		if (strstr(image, "aws-efa-k8s-device-plugin") || strstr(image, "efa-dra") ||
-		    strstr(image, "dra-efa"))
+		if (strstr(image, "aws-efa-k8s-device-plugin") || is_dra(image))
 			return image;
 	}
 	return NULL;
@@ -130,6 +143,7 @@ static const char *waiting_reason(const json_t *pod)
 	return "not ready";
 }
 
+/* Of the plugin alone: versions of DRANET say nothing of this. */
 static void check_plugin_version(struct cluster *c, const char *image)
 {
 	const char *colon = strrchr(image, ':');
@@ -192,7 +206,8 @@ static void check_plugin(struct cluster *c, bool wanted)
 				     weft_json_text(json_object_get(one, "spec"), "nodeName"),
 				     waiting_reason(one));
 	}
-	if (image)
+	c->has_dra = image && is_dra(image);
+	if (image && !c->has_dra)
 		check_plugin_version(c, image);
 	if (!image && wanted && (json_array_size(c->sets) || json_array_size(c->pods)))
 		weft_findings_report(
@@ -204,20 +219,54 @@ static void check_plugin(struct cluster *c, bool wanted)
 
 /* Nodes */
 
+static uint64_t in_slices(const struct cluster *c, const json_t *node)
+{
+	uint64_t devices = 0;
+	json_t *slice;
+	size_t i;
+
+	weft_json_each(c->slices, i, slice) {
+		const json_t *spec = json_object_get(slice, "spec");
+
+		if (!strcmp(weft_json_text(spec, "driver"), "dra.net") &&
+		    !strcmp(weft_json_text(spec, "nodeName"), name_of(node)))
+			devices += json_array_size(json_object_get(spec, "devices"));
+	}
+	return devices;
+}
+
+/* How many EFAs a node offers. False: by DRA, and the slices were not given. */
+static bool count_efas(const struct cluster *c, const json_t *node, uint64_t *efas_out)
+{
+	*efas_out = quantity_or_0(weft_json_at(node, "status/allocatable"), EFA);
+	if (*efas_out || !c->has_dra)
+		return true;
+	*efas_out = in_slices(c, node);
+	return json_array_size(c->slices) > 0;
+}
+
 static void check_node(struct cluster *c, const json_t *node, const struct weft_instance *type)
 {
 	const json_t *has = weft_json_at(node, "status/allocatable");
-	uint64_t efas = quantity_or_0(has, EFA), pages = quantity(has, HUGEPAGES);
+	uint64_t efas, pages = quantity(has, HUGEPAGES);
 	uint32_t want = weft_fact_or(type->efas, 0), vcpus = weft_fact_or(type->vcpus, 0);
 	uint64_t pages_wanted = vcpus ? (110 * (uint64_t)vcpus + 1) * 2 << 20 : 0;
 
-	if (efas < want)
+	if (!count_efas(c, node, &efas))
+		weft_findings_add(
+			c->f, WEFT_FINDING_K8S_NODE, WEFT_SEV_NOTE, NULL,
+			"%s (%s): offers EFAs by DRA; how many, kubectl get resourceslices -o json "
+			"says",
+			name_of(node), type->name);
+	else if (efas < want)
 		weft_findings_report(c->f, WEFT_FINDING_K8S_NODE, NULL,
-				     "%s (%s): allocatable " EFA " is %" PRIu64 ", the type has %u",
+				     "%s (%s): %" PRIu64 " of " EFA
+				     " or in slices, the type has %u",
 				     name_of(node), type->name, efas, want);
 	else if (efas > want && want)
 		weft_findings_report(c->f, WEFT_FINDING_K8S_EXTRA, NULL,
-				     "%s (%s): allocatable " EFA " is %" PRIu64 ", the type has %u",
+				     "%s (%s): %" PRIu64 " of " EFA
+				     " or in slices, the type has %u",
 				     name_of(node), type->name, efas, want);
 	else
 		OK(c, K8S_NODE, "%s (%s): %" PRIu64 " EFAs", name_of(node), type->name, efas);
@@ -341,7 +390,9 @@ static void check_share(struct cluster *c, const struct pod *pod)
 	uint64_t gpus = pod->type ? weft_fact_or(pod->type->accelerators, 0) : 0;
 	uint64_t efas = pod->type ? weft_fact_or(pod->type->efas, 0) : 0;
 
-	if (!pod->type || !pod->gpus || !efas)
+	/* Which devices a claim brings is for its class to say. */
+	if (!pod->type || !pod->gpus || !efas ||
+	    json_array_size(json_object_get(pod->spec, "resourceClaims")))
 		return;
 	if (!pod->efas)
 		weft_findings_report(c->f, WEFT_FINDING_POD_NO_EFA, NULL,
@@ -385,24 +436,26 @@ static void gather(struct cluster *c, const struct weft_cloudjson *docs)
 	for (size_t d = 0; d < docs->count; d++) {
 		struct weft_place place = { docs->file[d], 0, 0 };
 		json_t *item;
-		size_t i, before = json_array_size(c->nodes) + json_array_size(c->pods) +
-				   json_array_size(c->sets);
+		size_t i, before = collected(c);
 
 		collect(c, docs->root[d]);
 		weft_json_each(json_object_get(docs->root[d], "items"), i, item)
 			collect(c, item);
-		if (json_array_size(c->nodes) + json_array_size(c->pods) +
-			    json_array_size(c->sets) ==
-		    before)
-			weft_findings_report(c->f, WEFT_FINDING_INPUT, &place,
-					     "no node, pod or daemon set in it (kubectl get "
-					     "nodes,pods,daemonsets -A -o json)");
+		if (collected(c) == before)
+			weft_findings_report(
+				c->f, WEFT_FINDING_INPUT, &place,
+				"no node, pod, daemon set or resource slice in it (kubectl get "
+				"nodes,pods,daemonsets -A -o json)");
 	}
 }
 
 void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *findings)
 {
-	struct cluster c = { findings, json_array(), json_array(), json_array() };
+	struct cluster c = { .f = findings,
+			     .nodes = json_array(),
+			     .pods = json_array(),
+			     .sets = json_array(),
+			     .slices = json_array() };
 	bool wanted = false;
 	json_t *one;
 	size_t i;
@@ -411,15 +464,19 @@ void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *fin
 	weft_json_each(c.nodes, i, one) {
 		const struct weft_instance *type = type_of(one);
 
-		if (!type)
-			continue;
-		wanted = true;
-		check_node(&c, one, type);
+		wanted |= type != NULL;
 	}
 	check_plugin(&c, wanted);
+	weft_json_each(c.nodes, i, one) {
+		const struct weft_instance *type = type_of(one);
+
+		if (type)
+			check_node(&c, one, type);
+	}
 	weft_json_each(c.pods, i, one)
 		check_pod(&c, one);
 	json_decref(c.nodes);
 	json_decref(c.pods);
 	json_decref(c.sets);
+	json_decref(c.slices);
 }

@@ -450,7 +450,9 @@ static void check_env_files(struct check *c)
 {
 	struct weft_env_context context = context_of(c);
 
-	/* What a job script names are interfaces of where it will run. */
+	/* A job script runs where the cards are: the interfaces of another machine are not those it names. */
+	if (c->has_node && !weft_node_wants_efa(&c->node))
+		context.interfaces = NULL;
 	for (size_t i = 0; i < c->o.env_files; i++) {
 		struct weft_envfile env;
 		size_t len;
@@ -600,6 +602,8 @@ static void print_head(const struct check *c)
 	if (c->has_node) {
 		printf("machine %s%s%s, Linux %s", n->vendor[0] ? n->vendor : "of unknown make",
 		       n->product[0] ? " " : "", n->product, n->kernel[0] ? n->kernel : "?");
+		if (n->in_container)
+			fputs(", in a container", stdout);
 		if (n->type)
 			printf(", %s a %s", n->type_given ? "expected to be" : "known as",
 			       n->type->name);

@@ -228,7 +228,15 @@ static void check_driver(const struct weft_node *n, struct weft_findings *f)
 		OK(f, DRIVER_VERSION, "efa %s", n->driver_version);
 }
 
-/* Counters are since boot: some retransmissions are normal, timeouts and impaired connections are not. */
+/* Counters are since boot, and peers that were rebooted leave their marks in all of them: one event in a million packets
+ * is worth a note, more is worth a warning. */
+static enum weft_severity severity_of_events(uint64_t events, uint64_t packets)
+{
+	if (packets != WEFT_NODE_UNKNOWN && events <= packets / 1000000)
+		return WEFT_SEV_NOTE;
+	return WEFT_SEV_WARN;
+}
+
 static void check_counters(const struct weft_node *n, struct weft_findings *f)
 {
 	static const enum weft_node_counter bad[] = { WEFT_NODE_RETRANS_TIMEOUT_EVENTS,
@@ -247,9 +255,10 @@ static void check_counters(const struct weft_node *n, struct weft_findings *f)
 			if (!value || value == WEFT_NODE_UNKNOWN)
 				continue;
 			any = true;
-			weft_findings_report(f, WEFT_FINDING_PATH_LOSS, NULL,
-					     "%s: %s = %" PRIu64 " since boot", c->name,
-					     weft_node_counter_names[bad[k]], value);
+			weft_findings_add(f, WEFT_FINDING_PATH_LOSS,
+					  severity_of_events(value, c->counter[WEFT_NODE_TX_PKTS]),
+					  NULL, "%s: %s = %" PRIu64 " since boot", c->name,
+					  weft_node_counter_names[bad[k]], value);
 		}
 		if (errors && errors != WEFT_NODE_UNKNOWN)
 			weft_findings_report(f, WEFT_FINDING_REG_MR_ERRORS, NULL,
