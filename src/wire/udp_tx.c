@@ -361,6 +361,7 @@ static struct iovec *put_copy(struct udp_tx *tx, struct iovec *at, const void *d
 {
 	if (!len)
 		return at;
+	weft_assert(len <= sizeof(tx->head) - tx->head_used);
 	memcpy(tx->head + tx->head_used, data, len);
 	*at = (struct iovec){ tx->head + tx->head_used, len };
 	tx->head_used += len;
