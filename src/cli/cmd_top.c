@@ -75,8 +75,10 @@ static char *read_line(FILE *from, size_t *len_out, const char **failed)
 	char *line = malloc(room);
 	int c;
 
-	*failed = NULL;
-	while (line && (c = getc_unlocked(from)) != EOF && c != '\n') {
+	*failed = line ? NULL : "no memory";
+	if (!line)
+		return NULL;
+	while ((c = getc_unlocked(from)) != EOF && c != '\n') {
 		if (len + 1 == room) {
 			char *more = room < LINE_MAX_BYTES ? realloc(line, room *= 2) : NULL;
 
@@ -89,8 +91,8 @@ static char *read_line(FILE *from, size_t *len_out, const char **failed)
 		}
 		line[len++] = (char)c;
 	}
-	if (!line || ferror(from)) {
-		*failed = line ? strerror(errno) : "no memory";
+	if (ferror(from)) {
+		*failed = strerror(errno);
 		free(line);
 		return NULL;
 	}

@@ -221,7 +221,7 @@ static void look_at_files(struct weft_watch_procs *p, struct weft_root *root, st
 
 static bool has_uverbs(const struct known *k)
 {
-	return memchr(k->uverbs, true, sizeof(k->uverbs)) != NULL;
+	return memchr(k->uverbs, 1, sizeof(k->uverbs)) != NULL;
 }
 
 /* A process, whole */
