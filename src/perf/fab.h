@@ -47,7 +47,7 @@ struct weft_fab {
 	uint32_t idle; /* Polls in a row that found nothing. */
 	/* Called now and then while nothing happens; must end the process if nothing ever will. */
 	void (*on_idle)(void *arg);
-	void (*fail)(void *arg, const char *text) __attribute__((noreturn));
+	__attribute__((noreturn)) void (*fail)(void *arg, const char *text);
 	void *arg;
 };
 
