@@ -52,17 +52,21 @@ static uint64_t tag(const struct weft_rank *rank, uint32_t from, uint32_t step, 
 	       segment;
 }
 
-static void add(float *to, const float *a, const float *b, uint64_t n)
+/* Numbers, whatever the bytes are that they are kept in. */
+static void add(void *to, const void *a, const void *b, uint64_t n)
 {
+	const float *from_a = a, *from_b = b;
+	float *sum = to;
+
 	for (uint64_t i = 0; i < n; i++)
-		to[i] = a[i] + b[i];
+		sum[i] = from_a[i] + from_b[i];
 }
 
 /* Everybody's numbers come to scratch, rank by rank. */
 static void allreduce_flat(struct weft_rank *rank, uint64_t bytes, uint32_t pass)
 {
 	uint32_t n = rank->job.ranks, me = rank->job.rank, cards = rank->fab.cards_used;
-	float *from = (float *)source(rank, pass), *to = (float *)result(rank);
+	uint8_t *from = source(rank, pass), *to = result(rank);
 
 	for (uint32_t i = 0; i < n; i++)
 		if (i != me)
@@ -79,7 +83,7 @@ static void allreduce_flat(struct weft_rank *rank, uint64_t bytes, uint32_t pass
 		if (i == me)
 			continue;
 		weft_fab_wait(&rank->fab, &recvs[i]);
-		add(to, first ? from : to, (float *)(scratch(rank) + i * FLAT_BYTES), bytes / 4);
+		add(to, first ? from : to, scratch(rank) + i * FLAT_BYTES, bytes / 4);
 		first = 0;
 	}
 }
@@ -130,8 +134,7 @@ static void ring_step(struct weft_rank *rank, uint32_t step, const struct piece 
 
 		weft_fab_wait(&rank->fab, &recvs[i]);
 		if (add_to)
-			add((float *)(result(rank) + take->begin + at),
-			    (const float *)(add_to + take->begin + at), (float *)(to + at),
+			add(result(rank) + take->begin + at, add_to + take->begin + at, to + at,
 			    segment_len(take, i) / 4);
 	}
 	for (uint32_t i = 0; i < give->segments; i++)
@@ -207,7 +210,7 @@ static float number(uint32_t from, uint32_t to, uint64_t i)
 
 static void fill(struct weft_rank *rank, uint64_t bytes, uint32_t pass)
 {
-	float *data = (float *)source(rank, pass);
+	float *data = (void *)source(rank, pass);
 	uint64_t count = bytes / 4, block = count / rank->job.ranks;
 	bool is_alltoall = rank->job.test == WEFT_PERF_ALLTOALL;
 
@@ -221,7 +224,7 @@ static void fill(struct weft_rank *rank, uint64_t bytes, uint32_t pass)
 
 static uint64_t check(struct weft_rank *rank, uint64_t bytes, uint32_t pass)
 {
-	const float *data = (float *)result(rank);
+	const float *data = (void *)result(rank);
 	uint32_t n = rank->job.ranks, me = rank->job.rank;
 	uint64_t count = bytes / 4, block = count / n, wrong = 0;
 
