@@ -113,7 +113,7 @@ static bool get_zone(const char *text, size_t len, size_t *at, int64_t *seconds_
 		if (n == 2 && i < len && text[i] == ':')
 			i++;
 		if (i >= len || !is_digit(text[i]))
-			return false;
+			return *seconds_out = 0, false;
 		*seconds_out += (text[i] - '0') * unit[n];
 	}
 	if (minus)
@@ -128,7 +128,7 @@ static bool peel_iso_time(struct weft_log_line *line, size_t *at)
 	static const char form[] = "dddd-dd-dd dd:dd:dd";
 	const char *text = line->text;
 	size_t i = *at, len = line->len;
-	bool bracket = get_char(text, len, &i, '[');
+	bool bracket = get_char(text, len, &i, '['), utc;
 	uint32_t part[6] = { 0 }, p = 0;
 	int64_t ns, zone, days;
 
@@ -148,15 +148,17 @@ static bool peel_iso_time(struct weft_log_line *line, size_t *at)
 	    part[4] > 59 || part[5] > 60 || part[0] < 1970 || part[0] > 2200)
 		return false;
 	ns = get_fraction(text, len, &i);
-	line->clock = get_zone(text, len, &i, &zone) ? WEFT_LOG_UTC : WEFT_LOG_LOCAL;
-	if (line->clock == WEFT_LOG_LOCAL)
-		zone = 0;
+	utc = get_zone(text, len, &i, &zone);
 	if (bracket && !get_char(text, len, &i, ']'))
 		return false;
+	*at = i;
+	/* Of two times of a line the one with a zone can be compared with others. */
+	if (!utc && line->clock == WEFT_LOG_UTC)
+		return true;
+	line->clock = utc ? WEFT_LOG_UTC : WEFT_LOG_LOCAL;
 	days = days_from_civil(part[0], part[1], part[2]);
 	line->time_ns =
 		(days * 86400 + part[3] * 3600 + part[4] * 60 + part[5] - zone) * 1000000000 + ns;
-	*at = i;
 	return true;
 }
 
@@ -240,7 +242,8 @@ static bool peel_mpirun(struct weft_log_line *line, size_t *at)
 	return true;
 }
 
-/* "  3: " of srun --label, "[3] " of Intel MPI and MPICH, "[rank3]: " of PyTorch. */
+/* "  3: " of srun --label, "[3] " of Intel MPI and MPICH, "[rank3]: " of PyTorch; "[default3]:" of torchrun, which counts
+ * on each node anew and so says nothing. */
 static bool peel_rank(struct weft_log_line *line, size_t *at)
 {
 	const char *text = line->text;
@@ -251,6 +254,12 @@ static bool peel_rank(struct weft_log_line *line, size_t *at)
 	if (get_char(text, len, &i, '[')) {
 		bool torch = get_word(text, len, &i, "rank");
 
+		if (!torch && get_word(text, len, &i, "default")) {
+			if (!get_number(text, len, &i, &rank) || !get_word(text, len, &i, "]:"))
+				return false;
+			*at = i;
+			return true;
+		}
 		if (!get_number(text, len, &i, &rank) || !get_char(text, len, &i, ']') ||
 		    !get_char(text, len, &i, torch ? ':' : ' '))
 			return false;
@@ -339,9 +348,27 @@ static bool peel_one(struct weft_log_line *line, size_t *at)
 	return (c == 's' && peel_cri(line, at)) || (is_host_char(c) && peel_pod(line, at));
 }
 
+/* {"log":"MESSAGE\n","stream":"stderr",...} of Docker: the line ends where the message does. Only the message's own
+ * escapes are left in it. */
+static void peel_docker(struct weft_log_line *line, size_t *at)
+{
+	const char *end;
+
+	if (!get_word(line->text, line->len, at, "{\"log\":\""))
+		return;
+	end = memmem(line->text + *at, line->len - *at, "\",\"", 3);
+	if (!end)
+		return;
+	line->len = (size_t)(end - line->text);
+	if (line->len - *at >= 2 && !memcmp(end - 2, "\\n", 2))
+		line->len -= 2;
+}
+
 static void peel(struct weft_log_line *line)
 {
 	size_t at = 0;
+
+	peel_docker(line, &at);
 
 	for (uint32_t n = 0; n < PEEL_MAX; n++) {
 		size_t i = at;
@@ -451,8 +478,8 @@ void weft_log_line_read(struct weft_log_line *line, const char *text, size_t len
 
 	*line = (struct weft_log_line){ .text = text, .len = len, .job = -1, .rank = -1 };
 	peel(line);
-	if (hit > len)
-		hit = len;
+	if (hit > line->len)
+		hit = line->len;
 	nccl = find_last(text, hit, "NCCL ", 'L', 3);
 	if (nccl == SIZE_MAX)
 		nccl = find_last(text, hit, "CCOM ", 'M', 3);

@@ -180,7 +180,7 @@ static bool take(struct weft_logs *logs, struct reading *r, const struct weft_lo
 		start = (size_t)(cr - r->text) + 1;
 	at = hit->at - start;
 	weft_log_line_read(&line, r->text + start, r->len - start, at);
-	if (!is_where(&line, sig, at))
+	if (at + sig->len > line.len || !is_where(&line, sig, at))
 		return false;
 	switch (sig->kind) {
 	case WEFT_SIG_SAYS:
@@ -272,6 +272,27 @@ static uint64_t count_lines(const char *p, size_t len)
 	return count;
 }
 
+/* Lines with no end in their first WEFT_LOGS_LINE_MAX bytes. Steps over as many lines at once as fit into that. */
+static uint64_t count_cut(const char *text, size_t len)
+{
+	uint64_t count = 0;
+	size_t at = 0;
+
+	while (len - at > WEFT_LOGS_LINE_MAX) {
+		const char *end = memrchr(text + at, '\n', WEFT_LOGS_LINE_MAX);
+
+		if (!end) {
+			count++;
+			end = memchr(text + at + WEFT_LOGS_LINE_MAX, '\n',
+				     len - at - WEFT_LOGS_LINE_MAX);
+		}
+		if (!end)
+			break;
+		at = (size_t)(end - text) + 1;
+	}
+	return count;
+}
+
 /* Whole lines; the very last may lack its end. */
 static void read_block(struct weft_logs *logs, const char *text, size_t len)
 {
@@ -308,6 +329,7 @@ static void read_block(struct weft_logs *logs, const char *text, size_t len)
 		hit = (struct weft_log_hit){ .end = floor };
 	}
 	logs->line += count_lines(text + counted, len - counted);
+	logs->cut += count_cut(text, len);
 }
 
 static void read_carry(struct weft_logs *logs)

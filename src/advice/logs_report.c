@@ -17,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GROUPS_MAX 200u /* What differs from all of them is put together. */
+#define CARD_ROUNDS 8u
+#define GROUPS_MAX  200u /* What differs from all of them is put together. */
 
 const char *weft_log_on_name(enum weft_log_on on)
 {
@@ -492,37 +493,60 @@ static void add_fallbacks(struct weft_logs_report *r, const struct weft_logs *lo
 				  "not a line in it is about a network that a rank uses");
 }
 
-/* Fewer cards than the type has, or than other ranks have. */
-static void add_cards(struct weft_logs_report *r, const struct weft_logs *logs,
-		      const struct weft_instance *expect)
+static const struct weft_instance *type_of(const struct weft_log_source *s,
+					   const struct weft_instance *expect)
 {
-	uint32_t most = 0;
-	bool mixed = false;
-	char name[160];
+	return expect || !s->platform[0] ? expect : weft_catalogue_find(s->platform);
+}
 
-	for (uint32_t i = 0; i < logs->sources; i++) {
-		mixed |= most && logs->source[i].cards && logs->source[i].cards != most;
+/* How many cards this rank should have; 0: at least as many as it has. */
+static uint32_t cards_due(const struct weft_log_source *s, const struct weft_instance *expect,
+			  uint32_t most)
+{
+	const struct weft_instance *type = type_of(s, expect);
+	uint32_t due = type ? weft_fact_or(type->efas, 0) : most;
+
+	return s->cards && is_efa(s->provider) && s->cards < due ? due : 0;
+}
+
+/* Fewer cards than the type has, or than other ranks have: once for all that have as few. */
+static void add_cards(struct weft_logs_report *r, const struct weft_logs *logs,
+		      const struct weft_instance *expect, uint32_t *list)
+{
+	uint32_t most = 0, least = 0, next, count, due = 0;
+	const struct weft_instance *type;
+	char names[256];
+
+	for (uint32_t i = 0; i < logs->sources; i++)
 		most = WEFT_MAX(most, logs->source[i].cards);
-	}
-	for (uint32_t i = 0; i < logs->sources && r->findings.count < WEFT_FINDINGS_MAX / 2; i++) {
-		const struct weft_log_source *s = &logs->source[i];
-		const struct weft_instance *type = expect ? expect
-						   : s->platform[0]
-							   ? weft_catalogue_find(s->platform)
-							   : NULL;
-		uint32_t efas = type ? weft_fact_or(type->efas, 0) : 0;
+	/* From the fewest on; what is left after some rounds is put together. */
+	for (uint32_t round = 0; round < CARD_ROUNDS; round++, least = next) {
+		bool last = round == CARD_ROUNDS - 1;
 
-		if (!s->cards || !is_efa(s->provider))
-			continue;
-		weft_logs_source_name(logs, i, name, sizeof(name));
-		if (efas && s->cards < efas)
-			weft_findings_report(&r->findings, WEFT_FINDING_CARD_COUNT, NULL,
-					     "%s has %u cards, a %s has %u", name, s->cards,
-					     type->name, efas);
-		else if (!efas && mixed && s->cards < most)
-			weft_findings_report(&r->findings, WEFT_FINDING_CARD_COUNT, NULL,
-					     "%s has %u cards, other ranks have %u", name, s->cards,
-					     most);
+		next = UINT32_MAX;
+		count = 0;
+		for (uint32_t i = 0; i < logs->sources; i++)
+			if (logs->source[i].cards > least &&
+			    cards_due(&logs->source[i], expect, most))
+				next = WEFT_MIN(next, logs->source[i].cards);
+		if (next == UINT32_MAX)
+			return;
+		for (uint32_t i = 0; i < logs->sources; i++) {
+			uint32_t its_due = cards_due(&logs->source[i], expect, most);
+
+			if (!its_due || logs->source[i].cards < next ||
+			    (!last && logs->source[i].cards > next))
+				continue;
+			due = its_due;
+			list[count++] = i;
+		}
+		type = type_of(&logs->source[list[0]], expect);
+		weft_logs_names(logs, list, count, names, sizeof(names));
+		weft_findings_report(&r->findings, WEFT_FINDING_CARD_COUNT, NULL,
+				     "%s: %u card%s%s, %s%s %s %u", names, next,
+				     next > 1 ? "s" : "", last ? " or more" : "",
+				     type ? "a " : "other ranks", type ? type->name : "",
+				     type ? "has" : "have", due);
 	}
 }
 
@@ -536,10 +560,7 @@ static void add_gpudirect(struct weft_logs_report *r, const struct weft_logs *lo
 
 	for (uint32_t i = 0; i < logs->sources; i++) {
 		const struct weft_log_source *s = &logs->source[i];
-		const struct weft_instance *its = expect ? expect
-						  : s->platform[0]
-							  ? weft_catalogue_find(s->platform)
-							  : NULL;
+		const struct weft_instance *its = type_of(s, expect);
 
 		if (verdict_of(s) != WEFT_ON_EFA || s->channels_gdr >= s->channels || !its ||
 		    strncmp(its->gpudirect, "required", 8) != 0)
@@ -595,7 +616,7 @@ int weft_logs_report_make(const struct weft_logs *logs, const struct weft_instan
 		if (logs->msg[msg].count)
 			add_message(r, logs, msg, list);
 	add_fallbacks(r, logs, require_efa);
-	add_cards(r, logs, expect);
+	add_cards(r, logs, expect, list);
 	add_gpudirect(r, logs, expect, list);
 	add_versions(r, logs);
 	free(list);

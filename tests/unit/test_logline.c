@@ -56,6 +56,14 @@ static const struct row {
 	  79, -1, -1, "", WEFT_LOG_UTC, 1747438791 },
 	{ "2026-01-02 03:04:05.6 something:1:2 [0] CCOM INFO MSG", WEFT_LOG_NCCL, "something", 1,
 	  -1, -1, "", WEFT_LOG_LOCAL, 1767323045 },
+	/* 26 */
+	{ "[default3]:MSG", 0, "", 0, -1, -1, "", 0, 0 },
+	{ "2025-11-30T19:06:16Z [2025-11-30 12:06:16] h:1:2 [0] x:3 NCCL WARN MSG", WEFT_LOG_NCCL,
+	  "h", 1, -1, -1, "", WEFT_LOG_UTC, 1764529576 },
+	{ "{\"log\":\"MSG\\n\",\"stream\":\"stderr\",\"time\":\"2025-11-30T19:06:16Z\"}", 0, "", 0,
+	  -1, -1, "", 0, 0 },
+	{ "{\"log\":\"h:1:2 [0] NCCL INFO MSG\\n\",\"stream\":\"stderr\"}", WEFT_LOG_NCCL, "h", 1,
+	  -1, -1, "", 0, 0 },
 };
 
 static void weft_log_line_read__prefixes(void **state)

@@ -304,6 +304,7 @@ static void weft_logs__huge_lines(void **state)
 		for (int k = 0; k < 2; k++) {
 			assert_int_equal(logs[k]->msg[WEFT_FINDING_K8S_PLUGIN].count, i == 0);
 			assert_int_equal(logs[k]->lines, 4);
+			assert_int_equal(logs[k]->cut, 1);
 			weft_logs_destroy(logs[k]);
 		}
 	}
