@@ -201,6 +201,9 @@ static void check_scalar(struct lint *l, const struct weft_doc_node *node, enum 
 	}
 	if (type == WEFT_TYPE_str && is_no_string(node))
 		report_no_string(l, node);
+	/* What a tool fills in, or a reader of the document. */
+	if (type != WEFT_TYPE_str && strpbrk(s, "$<{%"))
+		return;
 	if (type == WEFT_TYPE_int &&
 	    (node->flags & WEFT_DOC_QUOTED ||
 	     strspn(s + (*s == '-'), "0123456789") + (*s == '-') != node->len))
