@@ -146,22 +146,27 @@ static uint32_t interfaces(const struct weft_instance *it)
 	return it->network_cards.value == 1 ? 1 : it->efas.value + 1;
 }
 
-static enum weft_value interface_value(const struct weft_instance *it, const char *name,
-				       uint32_t turn, char out[WEFT_TEMPLATE_VALUE_MAX])
+/* Of the interface of this turn. False: `name` is nothing of that. */
+static bool interface_value(const struct weft_instance *it, const char *name, uint32_t turn,
+			    char out[WEFT_TEMPLATE_VALUE_MAX], enum weft_value *how_out)
 {
 	/* Turn 0 is the address on card 0. Its EFA is a second device of that card, if there is one. */
 	uint32_t card = turn && !is_card0_ena(it) ? turn - 1 : turn;
 	bool last = turn + 1 == interfaces(it);
 
 	if (!strcmp(name, "card"))
-		return text(out, "%u", card);
-	if (!strcmp(name, "device"))
-		return text(out, "%u", turn == 1 && !card ? 1 : 0);
-	if (!strcmp(name, "type"))
-		return text(out, "%s", turn ? "efa-only" : last ? "efa" : "interface");
-	if (!strcmp(name, "comma"))
-		return text(out, "%s", last ? "" : ",");
-	return text(out, "%s", last ? "" : " \\"); /* continued */
+		*how_out = text(out, "%u", card);
+	else if (!strcmp(name, "device"))
+		*how_out = text(out, "%u", turn == 1 && !card ? 1 : 0);
+	else if (!strcmp(name, "type"))
+		*how_out = text(out, "%s", turn ? "efa-only" : last ? "efa" : "interface");
+	else if (!strcmp(name, "comma"))
+		*how_out = text(out, "%s", last ? "" : ",");
+	else if (!strcmp(name, "continued"))
+		*how_out = text(out, "%s", last ? "" : " \\");
+	else
+		return false;
+	return true;
 }
 
 static const char *sky_accelerator(const struct weft_instance *it)
@@ -213,20 +218,9 @@ static const char *said(const struct making *k, const char *key)
 static bool instance_value(const struct making *k, const char *name, uint32_t turn,
 			   char out[WEFT_TEMPLATE_VALUE_MAX], enum weft_value *how_out)
 {
-	static const char *const facts[] = {
-		"accelerator", "accelerators",    "ami-type",       "card",   "card0-is-ena",
-		"comma",       "continued",       "cpus",           "device", "efas",
-		"efas-s",      "instance",        "node-hugepages", "nvidia", "one-interface",
-		"resource",    "sky-accelerator", "triplet",        "type",   "vcpus"
-	};
 	const struct weft_instance *it = k->m->instance;
 	struct weft_fact cpus;
-	size_t i = 0;
 
-	while (i < WEFT_ARRAY_SIZE(facts) && strcmp(facts[i], name) != 0)
-		i++;
-	if (i == WEFT_ARRAY_SIZE(facts))
-		return false;
 	if (!strcmp(name, "instance"))
 		*how_out = text(out, "%s", it->name);
 	else if (!strcmp(name, "accelerator"))
@@ -264,7 +258,7 @@ static bool instance_value(const struct making *k, const char *name, uint32_t tu
 		cpus.value = cpus.value * 9 / 10;
 		*how_out = number(cpus, "", out);
 	} else
-		*how_out = interface_value(it, name, turn, out);
+		return it && interface_value(it, name, turn, out, how_out);
 	return true;
 }
 
