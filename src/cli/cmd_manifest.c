@@ -52,15 +52,36 @@ static void print_list(bool json)
 		puts("]");
 }
 
+/* Without optional ones, and those that have a standard for every type. */
+static bool is_required(const struct weft_manifest_key *key)
+{
+	return !key->is_optional && (!*key->standard || key->standard_depends);
+}
+
 static void print_key_json(const struct weft_manifest_key *key, bool more)
 {
+	bool depends = key->depends || key->standard_depends;
+
 	printf("%s{\"key\": \"%s\", \"what\": ", more ? ",\n " : "[", key->name);
 	weft_json_string(key->what);
 	fputs(", \"example\": ", stdout);
 	weft_json_string(key->example);
 	fputs(", \"default\": ", stdout);
 	weft_json_string(*key->standard ? key->standard : NULL);
-	printf(", \"required\": %s}", *key->standard || key->is_optional ? "false" : "true");
+	printf(", \"required\": %s, \"depends_on_type\": %s}", is_required(key) ? "true" : "false",
+	       depends && !key->is_optional ? "true" : "false");
+}
+
+static void print_key_text(const struct weft_manifest_key *key)
+{
+	printf("%-16s %s, such as %s; ", key->name, key->what, key->example);
+	if (*key->standard)
+		printf("else %s%s\n", key->standard,
+		       key->standard_depends ? ", for some types" : "");
+	else if (key->is_optional)
+		puts("may be left out");
+	else
+		puts(key->depends ? "has to be set for some types" : "has to be set");
 }
 
 static void print_keys(const struct weft_manifest_kind *kind, bool json)
@@ -69,15 +90,10 @@ static void print_keys(const struct weft_manifest_kind *kind, bool json)
 	uint32_t i;
 
 	for (i = 0; weft_manifest_key_at(kind, i, &key); i++) {
-		if (json) {
+		if (json)
 			print_key_json(&key, i != 0);
-			continue;
-		}
-		printf("%-16s %s, such as %s; ", key.name, key.what, key.example);
-		if (*key.standard)
-			printf("else %s\n", key.standard);
 		else
-			puts(key.is_optional ? "may be left out" : "has to be set");
+			print_key_text(&key);
 	}
 	if (json)
 		puts(i ? "]" : "[]");

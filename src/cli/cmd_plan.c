@@ -352,17 +352,18 @@ static void print_cards(const struct weft_plan_view *v, const struct weft_instan
 		return;
 	snprintf(formula, sizeof(formula), "%u Gb/s / 8 bits / %u accelerators",
 		 it->gbps_total.value, it->accelerators.value);
-	weft_plan_figure(v, "for each of them", formula, "%g GB/s",
+	weft_plan_figure(v, "for each accelerator", formula, "%g GB/s",
 			 weft_plan_gbytes(it) / it->accelerators.value);
 	snprintf(formula, sizeof(formula),
 		 "%u cards, %u accelerators; which is next to which, PCI says", it->efas.value,
 		 it->accelerators.value);
 	if (it->efas.value >= it->accelerators.value && !(it->efas.value % it->accelerators.value))
-		weft_plan_figure(v, "their cards", formula, "%u card%s for each accelerator",
+		weft_plan_figure(v, "cards, accelerators", formula,
+				 "%u card%s for each accelerator",
 				 it->efas.value / it->accelerators.value,
 				 it->efas.value == it->accelerators.value ? "" : "s");
 	else if (!(it->accelerators.value % it->efas.value))
-		weft_plan_figure(v, "their cards", formula, "%u accelerators share a card",
+		weft_plan_figure(v, "cards, accelerators", formula, "%u accelerators share a card",
 				 it->accelerators.value / it->efas.value);
 }
 

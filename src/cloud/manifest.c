@@ -473,14 +473,12 @@ struct names {
 	bool instance, nodes;
 };
 
-static void see_name(void *arg, enum weft_template_use how, const char *name, const char *standard)
+static void see_name(void *arg, const struct weft_template_name *use)
 {
 	struct names *n = arg;
 
-	(void)how;
-	(void)standard;
-	n->instance |= !strcmp(name, "instance");
-	n->nodes |= !strcmp(name, "nodes");
+	n->instance |= !strcmp(use->name, "instance");
+	n->nodes |= !strcmp(use->name, "nodes");
 }
 
 /* A template that is about an instance type names it, and what else it needs depends on which one it is. */

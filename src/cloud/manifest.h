@@ -32,6 +32,8 @@ struct weft_manifest_key {
 	const char *example;
 	char standard[WEFT_MANIFEST_VALUE_MAX]; /* Used unless another is given. "": none. */
 	bool is_optional; /* The manifest can do without. */
+	bool depends,
+		standard_depends; /* Whether it is used, or has a standard, depends on the type. */
 };
 
 /* False past the last. */

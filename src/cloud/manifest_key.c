@@ -219,20 +219,25 @@ static const char *key_behind(const char *name)
 	return strcmp(name, "total") != 0 ? name : "processes";
 }
 
-static void see(void *arg, enum weft_template_use how, const char *name, const char *value)
+static void see(void *arg, const struct weft_template_name *use)
 {
 	struct weft_manifest_key *key = arg;
 
-	if (strcmp(key_behind(name), key->name) != 0)
+	if (strcmp(key_behind(use->name), key->name) != 0)
 		return;
-	switch (how) {
+	switch (use->how) {
 	case WEFT_TEMPLATE_HOLE:
+		key->depends &= use->is_conditional;
 		break;
 	case WEFT_TEMPLATE_CONDITION:
 		key->is_optional = true;
 		break;
 	case WEFT_TEMPLATE_DEFAULT:
-		snprintf(key->standard, sizeof(key->standard), "%s", value);
+		/* Of two, one for types with GPUs and one for the others, the first; so there is always one. */
+		key->is_optional |= *key->standard != 0;
+		if (!*key->standard)
+			snprintf(key->standard, sizeof(key->standard), "%s", use->value);
+		key->standard_depends = use->is_conditional;
 		break;
 	}
 }
@@ -242,12 +247,11 @@ struct usage {
 	bool used;
 };
 
-static void see_name(void *arg, enum weft_template_use how, const char *name, const char *value)
+static void see_name(void *arg, const struct weft_template_name *use)
 {
 	struct usage *u = arg;
 
-	(void)value;
-	u->used |= how == WEFT_TEMPLATE_HOLE && !strcmp(key_behind(name), u->name);
+	u->used |= use->how == WEFT_TEMPLATE_HOLE && !strcmp(key_behind(use->name), u->name);
 }
 
 static bool is_used(const struct weft_manifest_kind *kind, const char *name)
@@ -271,11 +275,13 @@ bool weft_manifest_key_at(const struct weft_manifest_kind *kind, uint32_t index,
 			.what = rule->what,
 			.example = rule->example,
 			/* These follow from the instance type. */
-			.is_optional = !strcmp(rule->name, "hugepages") ||
-				       !strcmp(rule->name, "memory") ||
-				       !strcmp(rule->name, "processes"),
+			.is_optional =
+				!strcmp(rule->name, "hugepages") || !strcmp(rule->name, "memory"),
+			.depends = true,
 		};
 		weft_template_each_use(kind->text, see, key_out);
+		/* From that, too, but only with GPUs. */
+		key_out->depends |= !strcmp(rule->name, "processes");
 		return true;
 	}
 	return false;

@@ -190,35 +190,59 @@ void weft_template_expand(const char *text, const struct weft_template_ops *ops,
 	weft_assert(!*text);
 }
 
+/* The head of a line, if it is one that names something. */
+static bool see_directive(const char *line, size_t len, struct weft_template_name *use,
+			  char rest[LINE_MAX_LEN])
+{
+	char *value;
+
+	use->name = rest;
+	use->value = "";
+	use->how = WEFT_TEMPLATE_CONDITION;
+	if (directs(line, len, "@if", rest) || directs(line, len, "@ifnot", rest))
+		return true;
+	if (!directs(line, len, "@default", rest))
+		return false;
+	value = strchr(rest, ' ');
+	weft_assert(value);
+	*value = 0;
+	use->how = WEFT_TEMPLATE_DEFAULT;
+	use->value = value + 1;
+	return true;
+}
+
 void weft_template_each_use(const char *text,
-			    void (*use)(void *arg, enum weft_template_use how, const char *name,
-					const char *value),
-			    void *arg)
+			    void (*use)(void *arg, const struct weft_template_name *use), void *arg)
 {
 	char rest[LINE_MAX_LEN], name[WEFT_TEMPLATE_NAME_MAX];
+	struct weft_template_name one;
+	uint32_t depth = 0, each = 0;
 
 	for (; *text; text = after(text)) {
 		size_t len = (size_t)(after(text) - text) - 1;
 
-		if (directs(text, len, "@if", rest) || directs(text, len, "@ifnot", rest)) {
-			use(arg, WEFT_TEMPLATE_CONDITION, rest, "");
+		/* A loop is no condition, but has an @end, too; none is inside of another block. */
+		if (directs(text, len, "@each", rest))
+			each = 1;
+		else if (directs(text, len, "@end", rest) && !each)
+			depth--;
+		else if (directs(text, len, "@end", rest))
+			each = 0;
+		one.is_conditional = depth > 0;
+		if (see_directive(text, len, &one, rest)) {
+			depth += one.how == WEFT_TEMPLATE_CONDITION;
+			use(arg, &one);
 			continue;
 		}
-		if (directs(text, len, "@default", rest)) {
-			char *value = strchr(rest, ' ');
-
-			weft_assert(value);
-			*value++ = 0;
-			use(arg, WEFT_TEMPLATE_DEFAULT, rest, value);
-			continue;
-		}
+		one.how = WEFT_TEMPLATE_HOLE;
+		one.name = name;
 		for (size_t i = 0; i < len; i++) {
 			size_t n = hole_len(text + i);
 
 			if (!n)
 				continue;
 			copy(name, sizeof(name), text + i + 1, n);
-			use(arg, WEFT_TEMPLATE_HOLE, name, "");
+			use(arg, &one);
 			i += n + 1;
 		}
 	}

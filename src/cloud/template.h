@@ -48,10 +48,16 @@ enum weft_template_use {
 	WEFT_TEMPLATE_DEFAULT,
 };
 
-/* Each use of a name, in the order of the text. `value` is that of a @default, else "". */
+struct weft_template_name {
+	const char *name;
+	enum weft_template_use how;
+	bool is_conditional; /* It stands inside of a condition. */
+	const char *value; /* Of a @default, else "". */
+};
+
+/* Each use of a name, in the order of the text. */
 void weft_template_each_use(const char *text,
-			    void (*use)(void *arg, enum weft_template_use how, const char *name,
-					const char *value),
+			    void (*use)(void *arg, const struct weft_template_name *use),
 			    void *arg);
 
 #endif

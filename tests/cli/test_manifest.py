@@ -184,6 +184,12 @@ def lists():
     keys = {k["key"]: k for k in json.loads(weft("eksctl", "--keys", "--json").stdout)}
     tap.check(keys["zone"]["required"] and not keys["kubernetes"]["required"]
               and keys["volume"]["default"] == "500", "what is required, optional, standard", keys)
+    keys = {k["key"]: (k["required"], k["depends_on_type"])
+            for k in json.loads(weft("mpijob", "--keys", "--json").stdout)}
+    tap.check(keys["command"] == (True, True) and keys["processes"] == (True, True)
+              and keys["image"] == (True, True) and keys["memory"] == (False, False)
+              and not keys["name"][0],
+              "what depends on the type", keys)
     got = weft("eksctl", "--instance", "p5.48xlarge", "--nodes", "2", "--set", "zone=us-west-2a",
                "--set", "zone2=us-west-2b", "--set", "kubernetes=1.30", "--set", "name=mine")
     tap.check('version: "1.30"' in got.stdout and 'name: "mine"' in got.stdout

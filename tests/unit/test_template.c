@@ -147,12 +147,13 @@ static void weft_template_expand__default_and_refuse(void **state)
 	assert_string_equal(w.refused, "not with T");
 }
 
-static void see(void *arg, enum weft_template_use how, const char *name, const char *standard)
+static void see(void *arg, const struct weft_template_name *use)
 {
 	char *seen = arg;
 	size_t used = strlen(seen);
 
-	snprintf(seen + used, 256 - used, "%d%s%s ", how, name, standard);
+	snprintf(seen + used, 256 - used, "%s%d%s%s ", use->is_conditional ? "?" : "", use->how,
+		 use->name, use->value);
 }
 
 static void weft_template_each_use__all_of_them(void **state)
@@ -160,9 +161,10 @@ static void weft_template_each_use__all_of_them(void **state)
 	char seen[256] = "";
 
 	(void)state;
-	weft_template_each_use("@default a b c\n@if x\nu@v@@w@\n@else\n@ifnot y\n@z@\n@end\n@end\n",
+	weft_template_each_use("@default a b c\n@if x\nu@v@@w@\n@else\n@ifnot y\n@z@\n@end\n@end\n"
+			       "@each l\n@u@\n@end\n@t@\n",
 			       see, seen);
-	assert_string_equal(seen, "2ab c 1x 0v 0w 1y 0z ");
+	assert_string_equal(seen, "2ab c 1x ?0v ?0w ?1y ?0z 0u 0t ");
 }
 
 int main(void)
