@@ -4,8 +4,11 @@
 #define _GNU_SOURCE
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/json.h"
 #include "cli/perf_opts.h"
+#include "perf/compare.h"
 #include "perf/group.h"
+#include "perf/judge.h"
 #include "perf/launch.h"
 #include "perf/rank.h"
 #include "perf/serve.h"
@@ -50,9 +53,13 @@ const char weft_cmd_perf_usage[] =
 	"  --local N           N processes of this host, each one a host with weft's cards\n"
 	"  -T TIME             give up when nothing moves for so long (20s)\n"
 	"  --port P            of the server (47590)\n"
+	"  --compare PROVIDER  the same over PROVIDER (tcp) in turn, and both in one table\n"
+	"  --expect INSTANCE   judge by what is known of an EC2 instance type\n"
+	"  --tolerance N%      so far below is good enough (10%)\n"
 	"  --style osu         OSU's columns; --csv, --json: for programs\n"
 	"\n"
-	"Exit status: 0 measured; 1 wrong data; 2 could not be measured.\n";
+	"Exit status: 0 measured; 1 wrong data, or below what --expect expects; 2 could\n"
+	"not be measured or judged.\n";
 
 /* Does weft's preload library stand in for libibverbs here? */
 static bool is_soft(void)
@@ -287,28 +294,122 @@ static enum outcome measure(const struct weft_perf_opts *opts, const char *provi
 	return FAILED;
 }
 
+/* Hosts that took part: with --local each process stands for one. */
+static uint32_t count_hosts(const struct weft_perf_opts *opts, const struct weft_perf_run *run)
+{
+	return opts->is_local ? run->job.ranks : weft_perf_hosts(run);
+}
+
+static void put_range(void *arg, const char *sentence)
+{
+	bool *is_first = arg;
+
+	fputs(*is_first ? "\n  " : ",\n  ", stdout);
+	weft_json_string(sentence);
+	*is_first = false;
+}
+
+/* Everything that was asked for, in one object; a plain run is an object of its own. */
+static void print_json(const struct weft_perf_run *run, const struct weft_perf_run *other,
+		       const struct weft_perf_verdict *verdict)
+{
+	bool is_first = true;
+
+	if (!other && !verdict) {
+		weft_perf_print_json(stdout, run);
+		putchar('\n');
+		return;
+	}
+	fputs("{\"runs\": [\n", stdout);
+	weft_perf_print_json(stdout, run);
+	if (other) {
+		fputs(",\n", stdout);
+		weft_perf_print_json(stdout, other);
+	}
+	fputs("]", stdout);
+	if (other) {
+		fputs(",\n\"speedup\": [", stdout);
+		for (uint32_t i = 0; i < run->rows && i < other->rows; i++)
+			printf("%s\n  {\"bytes\": %llu, \"speedup\": %.4f}", i ? "," : "",
+			       (unsigned long long)run->row[i].bytes,
+			       run->row[i].pass[0].mean_ns > 0
+				       ? other->row[i].pass[0].mean_ns / run->row[i].pass[0].mean_ns
+				       : 0);
+		fputs("],\n\"ranges\": [", stdout);
+		weft_perf_ranges(run, other, put_range, &is_first);
+		fputs("]", stdout);
+	}
+	if (verdict) {
+		fputs(",\n\"expectation\": ", stdout);
+		weft_perf_verdict_print_json(stdout, verdict);
+	}
+	fputs("}\n", stdout);
+}
+
+static void print_end(const struct weft_perf_opts *opts, const struct weft_perf_run *run,
+		      const struct weft_perf_run *other, const struct weft_perf_verdict *verdict)
+{
+	if (opts->json) {
+		print_json(run, other, verdict);
+		return;
+	}
+	if (!other)
+		weft_perf_print_end(stdout, opts->style, run);
+	/* Figures in CSV have nothing else among them. */
+	if (other && opts->style != WEFT_PERF_STYLE_CSV) {
+		putchar('\n');
+		weft_perf_compare_print(stdout, run, other);
+	}
+	if (verdict)
+		weft_perf_verdict_print(opts->style == WEFT_PERF_STYLE_CSV ? stderr : stdout,
+					verdict);
+}
+
+static bool find_instance(const struct weft_perf_opts *opts, const struct weft_instance **out)
+{
+	const struct weft_instance *close;
+
+	*out = opts->expect ? weft_catalogue_find(opts->expect) : NULL;
+	if (*out || !opts->expect)
+		return true;
+	close = weft_catalogue_suggest(opts->expect);
+	fprintf(stderr,
+		CMD ": --expect: %.64s is no instance type with EFA that is known here%s%s%s\n",
+		opts->expect, close ? "; did you mean " : "", close ? close->name : "",
+		close ? "?" : "");
+	return false;
+}
+
 static int run_test(int argc, char **argv)
 {
+	static struct weft_perf_run run, other;
 	static struct weft_perf_opts opts;
-	static struct weft_perf_run run;
+	static struct weft_perf_verdict verdict;
+	const struct weft_instance *instance;
 	struct show show = { .opts = &opts, .is_terminal = isatty(2) };
 	enum outcome outcome;
+	int status;
 
-	if (!weft_perf_opts_parse(&opts, CMD, argc, argv))
+	if (!weft_perf_opts_parse(&opts, CMD, argc, argv) || !find_instance(&opts, &instance))
 		return 2;
 	if (opts.is_soft && !is_soft())
 		return run_soft(&opts, argc, argv);
 	show.is_quiet = opts.json;
 	outcome = measure(&opts, NULL, &show, &run);
+	if (outcome == MEASURED && opts.compare && !opts.json)
+		weft_perf_print_end(stdout, opts.style, &run);
+	show.what = opts.compare;
+	if (outcome != FAILED && opts.compare)
+		outcome = measure(&opts, opts.compare, &show, &other);
 	if (outcome != MEASURED)
 		return outcome == ELSEWHERE ? 0 : 2;
-	if (opts.json) {
-		weft_perf_print_json(stdout, &run);
-		putchar('\n');
-	} else {
-		weft_perf_print_end(stdout, opts.style, &run);
-	}
-	return weft_perf_wrong(&run) != 0;
+	if (opts.compare && !opts.json)
+		weft_perf_print_end(stdout, opts.style, &other);
+	if (instance)
+		weft_perf_judge(&run, instance, count_hosts(&opts, &run), opts.tolerance, &verdict);
+	print_end(&opts, &run, opts.compare ? &other : NULL, instance ? &verdict : NULL);
+	status = weft_perf_wrong(&run) || weft_perf_wrong(&other);
+	return status || !instance ? status : weft_perf_verdict_status(&verdict);
 }
 
 static const struct weft_cmd commands[] = {

@@ -109,6 +109,27 @@ def layouts():
          p.stdout + p.stderr)
 
 
+def judged():
+    few = ("-p", "tcp", "-n", "3", "-w", "1")
+    p = perf("allreduce", "--local", 2, *few, "-b", "64k", "-e", "1M", "-f", 4, "--compare", "tcp",
+             "--expect", "p4d.24xlarge", "--json")
+    j = json.loads(p.stdout)
+    e = j["expectation"]
+    case("a comparison and a verdict as JSON", p.returncode == (0 if e["verdict"] == "good" else 1)
+         and len(j["runs"]) == 2 and [s["bytes"] for s in j["speedup"]] == [1 << 16, 1 << 18, 1 << 20]
+         and [s["bytes"] for s in e["sizes"]] == [1 << 16, 1 << 18, 1 << 20] and j["ranges"]
+         and all(s["good"] == (s["measured_gbytes"] >= 0.9 * s["expected_gbytes"]) for s in e["sizes"]),
+         p.stdout + p.stderr)
+    p = perf("bw", "--local", 2, *few, "-S", "1M", "--expect", "p5.48xlarge")
+    case("below expectation is exit 1", p.returncode == 1 and "# verdict: below" in p.stdout, p.stdout + p.stderr)
+    p = perf("pingpong", "--local", 2, *few, "-S", "64", "--expect", "p5.48xlarge")
+    case("what nobody knows is exit 2", p.returncode == 2 and "# verdict: none" in p.stdout, p.stdout + p.stderr)
+    case("a wrong instance", *one_line(perf("bw", "a", "--expect", "p55.48xlarge"), "p5.48xlarge"))
+    p = perf("bw", "--local", 2, *few, "-S", "64k", "--compare", "tcp")
+    case("the comparison's table", re.search(r"^\| 64 KB +\| [\d.]+ +\| [\d.]+ +\| [\d.]+ x +\|$", p.stdout, re.M),
+         p.stdout + p.stderr)
+
+
 def servers():
     few = ("-p", "tcp", "-n", "5")
     s = Server()
@@ -198,6 +219,7 @@ if "libfabric is needed" in p.stderr or "no provider" in p.stderr:
     print("1..0 # SKIP " + p.stderr.strip())
     sys.exit(0)
 layouts()
+judged()
 servers()
 wrong()
 launched()
