@@ -107,7 +107,7 @@ struct weft_done {
 	uint32_t imm;
 };
 
-/* Does the card's work, and hands out at most `max` completions; returns their number. */
+/* Does the card's work, and hands out at most `max` completions; returns their number. Never sleeps or yields. */
 uint32_t weft_poll(struct weft_ep *ep, struct weft_done *done, uint32_t max);
 const char *weft_status_text(uint32_t status);
 

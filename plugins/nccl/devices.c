@@ -3,7 +3,7 @@
  *
  * NCCL wants to know where a card sits, to give each GPU the nearest. weft's cards sit nowhere: between processes of one
  * host their data moves from GPU to GPU. So with a card or more for each GPU of this host, each GPU gets its own device,
- * at its place in the PCI tree; with fewer, or without a GPU, there is one device of all cards, without a place. */
+ * beside it in the PCI tree; with fewer, or without a GPU, there is one device of all cards, without a place. */
 #include "net.h"
 
 #include <dirent.h>
@@ -39,6 +39,19 @@ static bool reads_as(const char *device, const char *file, const char *start)
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The bridge that the device is behind: two devices cannot be in one place (NCCL would lose the GPU). "": there is none, as
+ * in many virtual machines. */
+static void cut_to_bridge(char *path)
+{
+	unsigned int part[4];
+	char *slash = strrchr(path, '/'), rest;
+
+	*slash = 0;
+	slash = strrchr(path, '/');
+	if (sscanf(slash, "/%x:%x:%x.%x%c", &part[0], &part[1], &part[2], &part[3], &rest) != 4)
+		*path = 0;
 }
 
 /* Their places in the PCI tree, in the order of their addresses, which is CUDA's where nobody asked for another. */
@@ -102,13 +115,15 @@ int net_devices(uint32_t *count_out)
 		devs_len = gpus && (uint32_t)n >= gpus ? gpus : 1;
 		for (uint32_t i = 0; i < (uint32_t)n; i++)
 			add_card(&devs[i % devs_len], i, &card[i]);
-		for (uint32_t i = 0; i < devs_len; i++) {
-			devs[i].index = i;
-			devs[i].pci_path = gpus == devs_len ? gpu[i] : NULL;
-		}
-		for (uint32_t i = 0; i < gpus; i++)
-			if (gpus != devs_len)
+		for (uint32_t i = 0; i < gpus; i++) {
+			cut_to_bridge(gpu[i]);
+			if (gpus == devs_len && *gpu[i])
+				devs[i].pci_path = gpu[i];
+			else
 				free(gpu[i]);
+		}
+		for (uint32_t i = 0; i < devs_len; i++)
+			devs[i].index = i;
 	}
 	*count_out = devs_len;
 	return 0;
@@ -119,6 +134,11 @@ struct net_dev *net_device(int dev)
 	uint32_t count;
 
 	return !net_devices(&count) && dev >= 0 && (uint32_t)dev < count ? &devs[dev] : NULL;
+}
+
+bool net_is_direct(void)
+{
+	return weft_mem_gpu() == WEFT_MEM_GPU_DIRECT && !devs[0].is_udp_only;
 }
 
 int net_dev_get(struct net_dev *dev)
@@ -190,7 +210,7 @@ int net_properties(int dev_index, struct nccl_props_v11 *props)
 		.coll_bytes_max = WEFT_WRITE_MAX,
 	};
 	/* By way of UDP the data passes through host memory anyway, and there NCCL's kernels are the faster movers. */
-	if (weft_mem_gpu() == WEFT_MEM_GPU_DIRECT && !dev->is_udp_only)
+	if (net_is_direct())
 		props->v9.ptr_support |= NCCL_PTR_CUDA;
 	props->multi_request_max = 1;
 	return NCCL_SUCCESS;

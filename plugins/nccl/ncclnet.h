@@ -198,4 +198,30 @@ struct nccl_net_v11 {
 	int (*set_net_attr)(void *ctx, void *attr);
 };
 
+/* The tuner's, in the same library: which algorithm, protocol and number of channels. */
+struct nccl_tuner_v3 {
+	const char *name;
+	int (*init)(size_t ranks, size_t nodes, nccl_logger *log, void **context);
+	int (*get_coll_info)(void *context, int coll, size_t bytes, int ops, float **costs,
+			     int algos, int protos, int *channels);
+	int (*destroy)(void *context);
+};
+
+struct nccl_tuner_v4 {
+	const char *name;
+	int (*init)(size_t ranks, size_t nodes, nccl_logger *log, void **context);
+	int (*get_coll_info)(void *context, int coll, size_t bytes, int ops, float **costs,
+			     int algos, int protos, int is_registered, int *channels);
+	int (*destroy)(void *context);
+};
+
+struct nccl_tuner_v5 {
+	const char *name;
+	int (*init)(void **context, uint64_t comm_id, size_t ranks, size_t nodes, nccl_logger *log,
+		    void *domains, void *constants);
+	int (*get_coll_info)(void *context, int coll, size_t bytes, int ops, float **costs,
+			     int algos, int protos, int is_registered, int *channels);
+	int (*destroy)(void *context);
+};
+
 #endif

@@ -149,6 +149,7 @@ void net_say(int level, const char *file, int line, const char *fmt, ...)
 /* devices.c */
 int net_devices(uint32_t *count_out); /* Finds them, once. */
 struct net_dev *net_device(int dev);
+bool net_is_direct(void); /* From GPU to GPU, where it can? */
 int net_dev_get(struct net_dev *dev); /* Opens the cards for the first. */
 void net_dev_put(struct net_dev *dev);
 

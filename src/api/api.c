@@ -93,6 +93,8 @@ static int open_queues(struct weft_ep *ep, const struct weft_ep_cfg *cfg)
 		err = weft_cq_create(ep->card, &depth, NULL, NULL, &ep->cq);
 	attr.send_cq = attr.recv_cq = ep->cq;
 	if (!err)
+		weft_cq_set_impatient(ep->cq);
+	if (!err)
 		err = weft_qp_create(ep->pd, &attr, &ep->qp);
 	if (!err)
 		err = make_ready(ep);

@@ -27,6 +27,7 @@ int weft_cmd_lint(int argc, char **argv);
 int weft_cmd_manifest(int argc, char **argv);
 int weft_cmd_logs(int argc, char **argv);
 int weft_cmd_perf(int argc, char **argv);
+int weft_cmd_perf_nccl(int argc, char **argv); /* Of weft_cmd_perf. */
 int weft_cmd_plan(int argc, char **argv);
 int weft_cmd_run(int argc, char **argv);
 int weft_cmd_sim(int argc, char **argv);

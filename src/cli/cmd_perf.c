@@ -30,6 +30,7 @@ const char weft_cmd_perf_usage[] =
 	"usage: weft perf serve [--port P] [--bind ADDRESS] [--once] [--soft]\n"
 	"       weft perf pingpong|bw|bibw|rate HOST [OPTION...]\n"
 	"       weft perf allreduce|alltoall --hosts A,B,... | --local N [OPTION...]\n"
+	"       weft perf nccl [OPTION...]\n"
 	"\n"
 	"Measure the network over libfabric: EFA, weft's cards, TCP, shared memory. Each\n"
 	"HOST runs `weft perf serve`. Started by mpirun, srun, SkyPilot or torchrun, the\n"
@@ -39,6 +40,7 @@ const char weft_cmd_perf_usage[] =
 	"  bw, bibw    a window of messages at a time, one way or both; perftest's\n"
 	"  rate        the same with small messages\n"
 	"  allreduce, alltoall    among all hosts, with checked data; nccl-tests' columns\n"
+	"  nccl        NCCL's collectives between GPUs; `weft perf nccl --help`\n"
 	"\n"
 	"  -p PROVIDER         of libfabric: efa, tcp, shm... (efa if there is any, else tcp)\n"
 	"  --soft              with weft's cards: the same as `weft run -- weft perf ...`\n"
@@ -417,6 +419,7 @@ static const struct weft_cmd commands[] = {
 	{ "alltoall", run_test, NULL, NULL },
 	{ "bibw", run_test, NULL, NULL },
 	{ "bw", run_test, NULL, NULL },
+	{ "nccl", weft_cmd_perf_nccl, NULL, NULL },
 	{ "pingpong", run_test, NULL, NULL },
 	{ "rank", be_rank, NULL, NULL },
 	{ "rate", run_test, NULL, NULL },
@@ -437,7 +440,7 @@ int weft_cmd_perf(int argc, char **argv)
 		weft_cli_unknown(commands, CMD, argv[1]);
 		return 2;
 	}
-	for (int i = 2; i < argc; i++)
+	for (int i = 2; i < argc && c->run != weft_cmd_perf_nccl; i++)
 		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
 			fputs(weft_cmd_perf_usage, stdout);
 			return 0;

@@ -8,6 +8,7 @@
 #include "cli/program.h"
 #include "dev/cardset.h"
 #include "dev/conf.h"
+#include "perf/nccl_env.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -41,46 +42,23 @@ const char weft_cmd_run_usage[] =
 	"\n"
 	"The exit status is that of COMMAND, or 2 if it could not be run.\n";
 
-/* Beside the program in a build folder, below its prefix when installed. */
 static bool find_library(const char *name, char *path, size_t len)
 {
-	static const char *const places[] = { "", "../lib/weft/", "../lib/" };
-	char self[WEFT_PROGRAM_PATH_MAX], found[WEFT_PROGRAM_PATH_MAX + 64];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (n < 0) {
-		fprintf(stderr, CMD ": cannot find out where this program is: %s\n",
-			strerror(errno));
+	if (!weft_program_beside(CMD, name, path, len))
+		return false;
+	if (!weft_program_is_library(path)) {
+		fprintf(stderr, CMD ": %s is not a library for this machine\n", path);
 		return false;
 	}
-	self[n] = 0;
-	slash = strrchr(self, '/');
-	slash[1] = 0;
-	for (size_t i = 0; i < WEFT_ARRAY_SIZE(places); i++) {
-		char real[WEFT_PROGRAM_PATH_MAX];
-
-		snprintf(found, sizeof(found), "%s%s%s", self, places[i], name);
-		if (access(found, R_OK) || !realpath(found, real))
-			continue;
-		if (!weft_program_is_library(real)) {
-			fprintf(stderr, CMD ": %s is not a library for this machine\n", real);
-			return false;
-		}
-		/* The loader takes LD_PRELOAD apart at both, and knows no way to quote them. */
-		if (strpbrk(real, ": ")) {
-			fprintf(stderr,
-				CMD ": the loader cannot preload from a path with a blank or "
-				    "colon in it: %s\n",
-				real);
-			return false;
-		}
-		snprintf(path, len, "%s", real);
-		return true;
+	/* The loader takes LD_PRELOAD apart at both, and knows no way to quote them. */
+	if (strpbrk(path, ": ")) {
+		fprintf(stderr,
+			CMD ": the loader cannot preload from a path with a blank or "
+			    "colon in it: %s\n",
+			path);
+		return false;
 	}
-	fprintf(stderr, CMD ": there is no %s in %s, nor in ../lib/weft or ../lib of it\n", name,
-		self);
-	return false;
+	return true;
 }
 
 static bool preload(const char *library)
@@ -107,28 +85,13 @@ static bool preload(const char *library)
 	return ok;
 }
 
-/* NCCL looks for its plugin where the loader does. That NCCL_NET names it makes a plugin that is missing or fails an error
- * of NCCL's; without it, NCCL would use sockets and say nothing. */
 static bool use_plugin(char *library)
 {
-	const char *others = getenv("LD_LIBRARY_PATH");
-	char *slash = strrchr(library, '/'), *value;
-	bool ok;
-
-	*slash = 0;
-	if (asprintf(&value, "%s%s%s", library, others && *others ? ":" : "",
-		     others ? others : "") < 0) {
-		perror(CMD);
-		return false;
-	}
-	ok = !setenv("LD_LIBRARY_PATH", value, 1) && !setenv("NCCL_NET_PLUGIN", "weft", 1) &&
-	     !setenv("NCCL_NET", "weft", 1) &&
-	     /* However far apart NCCL thinks that a GPU and the card are: the card is nowhere. */
-	     !setenv("NCCL_NET_GDR_LEVEL", "SYS", 0);
-	if (!ok)
-		perror(CMD);
-	free(value);
-	return ok;
+	*strrchr(library, '/') = 0;
+	if (weft_nccl_setenv(library))
+		return true;
+	perror(CMD);
+	return false;
 }
 
 /* Libfabric up to 1.17 asks to be told that a card can READ; later ones find out. Without, all that is longer than a SEND

@@ -292,3 +292,30 @@ bool weft_program_find(const char *name, char path_out[WEFT_PROGRAM_PATH_MAX], c
 		snprintf(why, len, "command not found: %.256s", name);
 	return refuse(why);
 }
+
+bool weft_program_beside(const char *cmd, const char *name, char *path, size_t len)
+{
+	static const char *const places[] = { "", "../lib/weft/", "../lib/" };
+	char self[WEFT_PROGRAM_PATH_MAX], found[WEFT_PROGRAM_PATH_MAX + 64];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (n < 0) {
+		fprintf(stderr, "%s: cannot find out where this program is: %s\n", cmd,
+			strerror(errno));
+		return false;
+	}
+	self[n] = 0;
+	strrchr(self, '/')[1] = 0;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(places); i++) {
+		char real[WEFT_PROGRAM_PATH_MAX];
+
+		snprintf(found, sizeof(found), "%s%s%s", self, places[i], name);
+		if (access(found, R_OK) || !realpath(found, real))
+			continue;
+		snprintf(path, len, "%s", real);
+		return true;
+	}
+	fprintf(stderr, "%s: there is no %s in %s, nor in ../lib/weft or ../lib of it\n", cmd, name,
+		self);
+	return false;
+}

@@ -258,6 +258,7 @@ struct weft_cq {
 	void *user;
 	pthread_mutex_t lock; /* Consumers. */
 	bool unlocked; /* Single-threaded: the lock is not used. */
+	bool impatient; /* Its client offers the core to others by itself. */
 	struct weft_cq_entry *ring; /* owns: mask + 1. */
 	uint32_t mask;
 	uint32_t refs; /* QPs. */

@@ -159,6 +159,11 @@ void weft_cq_set_single_threaded(struct weft_cq *cq)
 	cq->unlocked = true;
 }
 
+void weft_cq_set_impatient(struct weft_cq *cq)
+{
+	cq->impatient = true;
+}
+
 /* Producing */
 
 static void deliver_event(struct weft_cq *cq)
@@ -329,7 +334,7 @@ void weft_cq_begin(struct weft_cq *cq)
 	work(cq);
 	if (!is_empty(cq))
 		cq->empty = 0;
-	else if (++cq->empty >= EMPTY_MAX)
+	else if (++cq->empty >= EMPTY_MAX && !cq->impatient)
 		offer_core(cq);
 }
 

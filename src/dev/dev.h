@@ -131,6 +131,8 @@ const struct weft_cqe *weft_cq_next(struct weft_cq *cq); /* NULL: empty. */
 void weft_cq_end(struct weft_cq *cq);
 /* A CQ that only one thread polls needs no lock. */
 void weft_cq_set_single_threaded(struct weft_cq *cq);
+/* Polls that find nothing for long offer the core to others, by default. Not if the client does that. */
+void weft_cq_set_impatient(struct weft_cq *cq);
 
 /* Queue pairs */
 enum weft_qp_type {

@@ -251,6 +251,13 @@ fi
 chmod 700 "$dir/run"
 check 'info with a broken run directory' 0 '^rdmap0s6' - info --env WEFT_RUN_DIR=/proc/1/nothing
 
+check 'perf nccl: help' 0 'hosts-as N' - perf nccl --help
+check 'perf nccl: argument' 2 - 'no such argument: --nonsense' perf nccl --nonsense
+check 'perf nccl: sizes' 2 - 'no sizes' perf nccl -b 1M -e 1K
+check 'perf nccl: test' 2 - 'not all_reduced' perf nccl -t all_reduced
+check 'perf nccl: more hosts than GPUs' 2 - 'more hosts than GPUs' perf nccl --hosts-as 3
+check 'perf nccl: no rank' 2 - 'this is none' perf nccl --id-file /nonexistent
+
 # An installation, in a folder of its own.
 there=$dir/dest$prefix
 if ! command -v meson >/dev/null; then
@@ -258,8 +265,8 @@ if ! command -v meson >/dev/null; then
 elif DESTDIR="$dir/dest" meson install -C "$build" --no-rebuild --quiet >"$dir/out" 2>"$dir/err" &&
 	[ -x "$there/bin/weft" ] && [ -f "$there/lib/weft/libweft-preload.so" ] &&
 	find "$there" -name weft.1 | grep -q 'man/man1/weft.1$' &&
-	[ -f "$there/lib/weft/libnccl-net-weft.so" ] &&
-	[ "$(find "$dir/dest" -type f ! -path '*/man/man1/weft*.1' | wc -l)" = 3 ]; then
+	[ -f "$there/lib/weft/libnccl-net-weft.so" ] && [ -x "$there/lib/weft/weft-perf-nccl" ] &&
+	[ "$(find "$dir/dest" -type f ! -path '*/man/man1/weft*.1' | wc -l)" = 4 ]; then
 	report ok 'install'
 else
 	find "$dir/dest" >>"$dir/err"

@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -176,6 +177,7 @@ static void *must_isend(struct side *s, size_t off, size_t size, int tag)
 	void *req = NULL;
 
 	while (!req) {
+		sched_yield();
 		CHECK(!face_isend(&s->f, s->send, s->sbuf + off, size, tag, s->smem, &req));
 		CHECK(now() < until);
 	}
@@ -188,6 +190,7 @@ static void must_finish(struct side *s, void *req, int *sizes)
 	int done = 0;
 
 	while (!done) {
+		sched_yield(); /* As NCCL does. */
 		CHECK(!face_test(&s->f, req, &done, sizes));
 		CHECK(now() < until);
 	}
