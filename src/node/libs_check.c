@@ -127,6 +127,19 @@ static void check_driver(const struct audit *a)
 				     verbs->real, abi, (int)(slash - verbs->real), verbs->real);
 }
 
+/* The kernel copies pinned pages on fork from 5.13 on, and rdma-core knows that from 35 on. */
+static void check_fork(const struct audit *a)
+{
+	const struct weft_lib *verbs = weft_libs_find(a->libs, WEFT_LIB_VERBS);
+	uint32_t version = verbs ? weft_version_parse(verbs->version) : 0;
+
+	if (version && version < WEFT_VERSION_OF(35, 0, 0))
+		weft_findings_add(a->f, WEFT_FINDING_FORK,
+				  !a->node || weft_node_wants_efa(a->node) ? WEFT_SEV_WARN
+									   : WEFT_SEV_NOTE,
+				  NULL, "/%s is of rdma-core %s", verbs->real, verbs->version);
+}
+
 /* A libfabric that links rdma-core statically needs no libefa, but has the provider's variables in it. */
 static bool contains(struct weft_root *root, const char *real, const char *word)
 {
@@ -237,8 +250,16 @@ static void check_plugin(const struct audit *a)
 	for (size_t i = 0; i < a->libs->count; i++)
 		if (a->libs->lib[i].family == WEFT_LIB_PLUGIN)
 			off_path = &a->libs->lib[i];
-	if (plugin) {
+	if (plugin && weft_elf_needs(&plugin->elf, "libfabric.so.1")) {
 		OK(a->f, PLUGIN_NONE, "/%s", plugin->real);
+		return;
+	}
+	/* HPC-X and others bring plugins of the same name, for InfiniBand. */
+	if (plugin) {
+		weft_findings_add(
+			a->f, WEFT_FINDING_PLUGIN_NONE, wants ? WEFT_SEV_FAIL : WEFT_SEV_NOTE, NULL,
+			"/%s is the plugin that NCCL loads, and it is not linked with libfabric",
+			plugin->real);
 		return;
 	}
 	weft_findings_add(
@@ -315,6 +336,7 @@ void weft_libs_check(const struct weft_libs *libs, const struct weft_node *node,
 	check_copies(&a);
 	check_versions(&a);
 	check_driver(&a);
+	check_fork(&a);
 	check_matrix(&a);
 	check_mpi(&a);
 	check_ucx(&a);

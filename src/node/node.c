@@ -166,8 +166,6 @@ static void read_rdma_device(struct weft_root *root, struct weft_node_card *card
 			     "sys/class/infiniband/%s/device/p2p", name);
 	snprintf(folder, sizeof(folder), "sys/class/infiniband/%s/device/infiniband_verbs", name);
 	read_first_name(root, card->uverbs, sizeof(card->uverbs), folder);
-	snprintf(folder, sizeof(folder), "sys/class/infiniband/%s/device/net", name);
-	read_first_name(root, card->netdev, sizeof(card->netdev), folder);
 	card->access = card->uverbs[0] ? weft_root_device(root, "dev/infiniband/%s", card->uverbs)
 				       : -ENOENT;
 	weft_node_read_counters(root, card);

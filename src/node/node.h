@@ -46,7 +46,6 @@ struct weft_node_card {
 	uint64_t port_gbps;
 	char gid[64];
 	char p2p[64]; /* Who provides peer memory, as the driver says. */
-	char netdev[64]; /* Of the same PCI device: for a plain Ethernet RDMA card. */
 	uint64_t counter[WEFT_NODE_COUNTERS];
 };
 

@@ -210,6 +210,12 @@ row("lib-version", "warn", "p5 with an old plugin",
     with_(P5, {"opt/amazon/efa_installed_packages": "# EFA installer version: 1.30.0\nlibnccl-ofi-1.7.0-1.x86_64\n"}), P5)
 row("lib-broken", "warn", "a library that is cut off", with_(P5, {m.LIB + "/libefa.so.1.2.44.0": b"\x7fELF\x02\x01"}), P5)
 row("plugin-none", "fail", "NCCL without a plugin", m.drop(P5, m.OFI), P5)
+sharp = m.drop(P5, m.OFI)
+m.library(sharp, m.LIB, "libnccl-net.so", "libnccl-net.so", needed=["libsharp_coll.so.5"])
+row("plugin-none", "fail", "the plugin of HPC-X", sharp, P5)
+old_core = m.drop(P5, m.LIB + "/libefa", m.LIB + "/libibverbs")
+m.rdma_core(old_core, m.LIB, version="31.0", abi="25")
+row("fork", "warn", "rdma-core 31", old_core, P5)
 off_path = with_(P5, {"etc/ld.so.cache": m.cache([("libfabric.so.1", "/" + m.EFA + "/libfabric.so.1")])})
 row("plugin-none", "fail", "a plugin off the path", off_path,
     with_(off_path, {"weft-env": f"LD_LIBRARY_PATH=/{m.OFI}\n"}))
