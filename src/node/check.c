@@ -384,7 +384,7 @@ static void check_memlock(const struct weft_node *n, struct weft_findings *f)
 			n->memlock < MEMLOCK_NEEDED
 				? severity_here(n, WEFT_FINDING_MEMLOCK)
 				: WEFT_MIN(WEFT_SEV_WARN, severity_here(n, WEFT_FINDING_MEMLOCK)),
-			NULL, "proc/self/limits: Max locked memory %" PRIu64 " KiB",
+			NULL, "proc/%s/limits: Max locked memory %" PRIu64 " KiB", n->process,
 			n->memlock / 1024);
 }
 
@@ -392,7 +392,8 @@ static void check_limits(const struct weft_node *n, struct weft_findings *f)
 {
 	if (n->nofile != WEFT_NODE_UNKNOWN && n->nofile < NOFILE_WANTED)
 		weft_findings_report(f, WEFT_FINDING_NOFILE, NULL,
-				     "proc/self/limits: Max open files %" PRIu64, n->nofile);
+				     "proc/%s/limits: Max open files %" PRIu64, n->process,
+				     n->nofile);
 	else if (n->nofile != WEFT_NODE_UNKNOWN)
 		OK(f, NOFILE, "%s", "enough");
 	if (n->shm_bytes == WEFT_NODE_UNKNOWN)

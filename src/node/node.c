@@ -322,6 +322,7 @@ static void read_limits(struct weft_root *root, const char *process, struct weft
 	char *status = weft_root_file(root, 1u << 16, "proc/%s/status", process);
 	const char *caps = status ? strstr(status, "CapEff:") : NULL;
 
+	snprintf(node->process, sizeof(node->process), "%s", process);
 	node->memlock = limit_of(limits, "Max locked memory");
 	node->nofile = limit_of(limits, "Max open files");
 	node->has_ipc_lock = caps && (strtoull(caps + 7, NULL, 16) >> 14 & 1);

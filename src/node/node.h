@@ -80,6 +80,7 @@ struct weft_node {
 	uint64_t mem_bytes;
 	uint64_t hugepages, hugepages_free; /* Of 2 MiB. */
 	uint64_t shm_bytes;
+	char process[24]; /* Whose limits: "self", or a number. */
 	uint64_t memlock, nofile; /* Soft limits; UINT64_MAX - 1: unlimited. */
 	bool has_ipc_lock; /* The limit does not apply. */
 	bool in_container;
