@@ -467,6 +467,9 @@ def large(folder):
         for c in "bcdefghij":
             f.write(f"{c}: &{c} [{','.join(['*' + chr(ord(c) - 1)] * 9)}]\n")
     bounded("a bomb of aliases", path, 5 * slow, 64 * fat, lambda got: got == ["input"])
+    put(path, "", "'a'", size // 3, "\nexport FI_EFA_MTU_SIZE=1\n")
+    bounded("one word of many quotes", path, 30 * slow, 300 * fat, lambda got: got == (["env-removed"] if sanitized else ["input", "env-removed"]),
+            "--format", "shell")
     put(path, "a: &a |\n  ", "x " * 1000, 5000, "\nkind: Pod\napiVersion: v1\nspec:\n  containers:\n")
     with open(path, "a", encoding="utf-8") as f:
         for _ in range(1000):

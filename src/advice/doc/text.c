@@ -76,7 +76,8 @@ void weft_text_builder_put(struct weft_text_builder *b, char c, uint32_t file_at
 	const struct weft_text_run *last = b->run && b->runs ? &b->run[b->runs - 1] : NULL;
 	bool goes_on = last && last->file_at + (b->len - last->at) == file_at;
 
-	if (b->failed || !has_place((void **)&b->bytes, b->len, &b->cap, 1) ||
+	if (b->failed || (!goes_on && b->runs == WEFT_TEXT_RUNS_MAX) ||
+	    !has_place((void **)&b->bytes, b->len, &b->cap, 1) ||
 	    (!goes_on && !has_place((void **)&b->run, b->runs, &b->runs_cap, sizeof(*b->run)))) {
 		b->failed = true;
 		return;

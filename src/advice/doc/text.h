@@ -30,13 +30,16 @@ struct weft_text weft_text_whole(const char *bytes, uint32_t len);
 /* The offset in the file of the byte at `at`, which may be len. */
 uint32_t weft_text_file_at(const struct weft_text *text, uint32_t at);
 
+/* Pieces with more runs are not made: their list would be larger than the file. */
+#define WEFT_TEXT_RUNS_MAX (1u << 22)
+
 /* A piece that is made run by run, its bytes copied together. */
 struct weft_text_builder {
 	char *bytes; /* owns */
 	uint32_t len, cap;
 	struct weft_text_run *run; /* owns */
 	uint32_t runs, runs_cap;
-	bool failed; /* Out of memory: the rest is missing. */
+	bool failed; /* Out of memory, or past the limit: the rest is missing. */
 };
 
 void weft_text_builder_init(struct weft_text_builder *b);

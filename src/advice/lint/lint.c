@@ -335,7 +335,10 @@ static void lint_block(struct lint *l, const struct weft_text *text, uint32_t at
 	block = weft_text_builder_text(&b);
 	/* Documents leave things out; and what only looks like YAML may be the output of a command. */
 	l->syntax = fence->format == WEFT_LINT_AUTO ? WEFT_SEV_OK : WEFT_SEV_NOTE;
-	if (!b.failed && block.len)
+	if (b.failed)
+		lint_report(l, WEFT_FINDING_INPUT, weft_text_file_at(text, WEFT_MIN(at, end - 1)),
+			    "a block too long to be read");
+	else if (block.len)
 		lint_format(l, &block, fence->format);
 	l->syntax = WEFT_SEV_FAIL;
 	weft_text_builder_fini(&b);

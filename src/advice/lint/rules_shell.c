@@ -692,6 +692,9 @@ void lint_script(struct lint *l, const struct weft_text *text, const struct lint
 		}
 		check_heres(l, shell);
 	}
+	if (shell->too_long)
+		lint_report(l, WEFT_FINDING_INPUT, weft_text_file_at(text, 0),
+			    "%u command(s) too long to be read", shell->too_long);
 	weft_shell_fini(shell);
 	free(shell);
 	l->nested--;

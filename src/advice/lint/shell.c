@@ -13,7 +13,7 @@
 void weft_shell_init(struct weft_shell *s, const struct weft_text *text)
 {
 	s->text = text;
-	s->at = s->words = s->heres = s->dues = 0;
+	s->at = s->words = s->heres = s->dues = s->too_long = 0;
 	weft_text_builder_init(&s->built);
 }
 
@@ -299,7 +299,7 @@ static void add_word(struct weft_shell *s)
 	s->word[s->words++] = w;
 }
 
-bool weft_shell_next(struct weft_shell *s)
+static void read_command(struct weft_shell *s)
 {
 	weft_text_builder_reset(&s->built);
 	s->words = s->heres = 0;
@@ -313,7 +313,7 @@ bool weft_shell_next(struct weft_shell *s)
 		if (c == '\n') {
 			s->at++;
 			read_heres(s);
-			if (s->words)
+			if (s->words || s->built.failed)
 				break;
 		} else if (skip_comment(s)) {
 			continue;
@@ -325,12 +325,20 @@ bool weft_shell_next(struct weft_shell *s)
 				skip_redirection(s);
 				continue;
 			}
-			if (s->words)
+			if (s->words || s->built.failed)
 				break;
 		} else {
 			add_word(s);
 		}
 	}
+}
+
+bool weft_shell_next(struct weft_shell *s)
+{
+	do {
+		read_command(s);
+		s->too_long += s->built.failed;
+	} while (s->built.failed && !at_end(s));
 	set_texts(s);
 	return s->words > 0;
 }

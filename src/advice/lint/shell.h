@@ -34,6 +34,8 @@ struct weft_shell {
 		bool expands, tabs;
 	} due[WEFT_SHELL_HERES_MAX];
 	uint32_t dues;
+	uint32_t
+		too_long; /* Commands that were left out, for want of memory or past the limit of runs. */
 };
 
 void weft_shell_init(struct weft_shell *s, const struct weft_text *text);
