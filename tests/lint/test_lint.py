@@ -175,6 +175,8 @@ ROWS = [
     ("slots and GPUs", "a.yaml", JOB % ("8", ""), JOB % ("4", ""), ["5 mpi-slots 4"]),
     ("processes of an MPIJob", "a.yaml", JOB % ("8", 'mpirun, -np, "16", -N, "8", ./x'), JOB % ("8", 'mpirun, -np, "8", -N, "4", ./x'),
      ["9 mpi-slots \"8\", -N, \"4\",", "9 mpi-slots \"4\", ./x]}]}}"]),
+    ("processes with the launcher's own", "a.yaml", JOB.replace("  slots", "  runLauncherAsWorker: true\n  slots") % ("8", 'mpirun, -np, "24", ./x'),
+     JOB.replace("  slots", "  runLauncherAsWorker: false\n  slots") % ("8", 'mpirun, -np, "24", ./x'), ['10 mpi-slots "24"']),
     ("a policy that there is not", "a.yaml", None, JOB.replace("  slots", "  runPolicy: {cleanPodPolicy: Sometimes}\n  slots") % ("8", ""),
      ["5 field-value Sometimes}"]),
     ("two zones", "a.yaml", EKS % "    availabilityZones: [a]\n    efaEnabled: true\n", EKS % "    availabilityZones: [a, b]\n    efaEnabled: true\n",

@@ -248,6 +248,8 @@ static void check_command(struct lint *l, const struct lint_at *at, const struct
 				      &place.nodes);
 		if (!weft_doc_number(weft_doc_get(job->node, "slotsPerWorker"), &place.slots))
 			place.slots = 1;
+		if (weft_doc_is_true(weft_doc_get(job->node, "runLauncherAsWorker")))
+			place.nodes += place.nodes > 0;
 	}
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(lists); i++) {
 		const struct weft_doc_node *list = weft_doc_get(at->node, lists[i]);
