@@ -4,7 +4,9 @@
  *
  * Only 64-bit little-endian files are of machines that EFA exists on; others are told apart and refused.
  * Every offset is checked by the read itself (weft_file_read() refuses what lies outside of the file), every
- * count has a limit, and every chain ends: links only lead forward. */
+ * count has a limit, and every chain ends: links only lead forward. Chains may overlap, and names may be as long
+ * as the file, so that rows are counted over all chains and long names are nobody's: names are compared later,
+ * each with each. */
 #include "node/elf.h"
 
 #include <elf.h>
@@ -15,6 +17,7 @@
 #define DYNS_MAX    4096
 #define STRINGS_MAX (16u << 20)
 #define CHAIN_MAX   4096
+#define NAME_LEN    255
 
 struct load {
 	uint64_t vaddr, offset, size;
@@ -29,6 +32,7 @@ struct reader {
 	uint64_t strtab, strsz, verdef, verdefnum, verneed, verneednum, soname;
 	bool has_soname;
 	uint64_t *needed; /* owns. Offsets of strings, until these are there. */
+	size_t need_rows; /* Weak ones, too. */
 };
 
 static const char *read_headers(struct reader *r)
@@ -127,7 +131,9 @@ static const char *read_strings(struct reader *r)
 
 static const char *string_at(const struct weft_elf *elf, uint64_t offset)
 {
-	return offset < elf->strings_len ? elf->strings + offset : "";
+	const char *string = offset < elf->strings_len ? elf->strings + offset : "";
+
+	return strnlen(string, NAME_LEN + 1) <= NAME_LEN ? string : "";
 }
 
 static const char *read_names(struct reader *r)
@@ -174,11 +180,12 @@ static const char *read_need(struct reader *r, uint64_t at, const Elf64_Verneed 
 	struct weft_elf *elf = r->elf;
 	uint64_t aux_at = at + need->vn_aux;
 
-	for (uint32_t i = 0; i < need->vn_cnt && elf->need_count < CHAIN_MAX; i++) {
+	for (uint32_t i = 0; i < need->vn_cnt && r->need_rows < CHAIN_MAX; i++) {
 		Elf64_Vernaux aux;
 
 		if (aux_at > r->file->size || !weft_file_read(r->file, aux_at, &aux, sizeof(aux)))
 			return "damaged needs of symbol versions";
+		r->need_rows++;
 		if (!(aux.vna_flags & VER_FLG_WEAK)) {
 			struct weft_elf_need *one = &elf->needs[elf->need_count++];
 

@@ -555,6 +555,19 @@ with tempfile.TemporaryDirectory() as top:
     report(done.returncode == 0 and json.loads(done.stdout)["node"] is None, "--rootfs", done.stdout, done.stderr)
     done = run("--rootfs", top + "/copy", "--json", "--only", "lib-none")
     report(done.returncode in (0, 1), "--rootfs without software", done.stdout, done.stderr)
+    # Each row of the one chain leads through all of the other, whose rows are weak.
+    rows = 4096
+    chains = b"".join(m.struct.pack("<HHIII", 1, 65535, 1, 16 * (rows - i), 16) for i in range(rows))
+    chains += b"".join(m.struct.pack("<IHHII", 0, 2, 2, 1, 16) for _ in range(66000))
+    library = m.elf("libfabric.so.1", needs={"libefa.so.1": ["EFA_1.2"]})
+    at = library.index(m.struct.pack("<q", 0x6FFFFFFE))
+    library = bytearray(library)
+    library[at + 8:at + 32] = m.struct.pack("<QqQ", len(library), 0x6FFFFFFF, rows)
+    library[64 + 32:64 + 48] = m.struct.pack("<QQ", len(library) + len(chains), len(library) + len(chains))
+    m.write({"usr/lib/libfabric.so.1": bytes(library) + chains}, top + "/hostile")
+    began = time.monotonic()
+    done = run("--rootfs", top + "/hostile", "--json")
+    report(done.returncode == 2 and time.monotonic() - began < 20, "--rootfs with chains that overlap", done.stdout, done.stderr)
     # Nothing outside of a root is read, whatever its links say.
     os.makedirs(top + "/evil/etc")
     os.makedirs(top + "/evil/proc")
