@@ -5,12 +5,15 @@
 #include "cli/args.h"
 #include "cli/cli.h"
 #include "cli/json.h"
+#include "cli/outfile.h"
 #include "cli/perf_opts.h"
+#include "perf/chart.h"
 #include "perf/compare.h"
 #include "perf/group.h"
 #include "perf/judge.h"
 #include "perf/launch.h"
 #include "perf/rank.h"
+#include "perf/report.h"
 #include "perf/serve.h"
 #include "perf/talk.h"
 
@@ -58,10 +61,14 @@ const char weft_cmd_perf_usage[] =
 	"  --compare PROVIDER  the same over PROVIDER (tcp) in turn, and both in one table\n"
 	"  --expect INSTANCE   judge by what is known of an EC2 instance type\n"
 	"  --tolerance N%      so far below is good enough (10%)\n"
+	"  --report F.html     a page with verdict, plots, figures and configuration\n"
+	"  --plot F.svg        the curve: bandwidth, or time of a ping-pong\n"
+	"  --all-pairs         pingpong, bw, bibw, rate: between all of --hosts A,B,..., as\n"
+	"                      a matrix, and which pairs are slow\n"
 	"  --style osu         OSU's columns; --csv, --json: for programs\n"
 	"\n"
-	"Exit status: 0 measured; 1 wrong data, or below what --expect expects; 2 could\n"
-	"not be measured or judged.\n";
+	"Exit status: 0 measured; 1 wrong data, below what --expect expects, or a slow\n"
+	"pair; 2 could not be measured or judged.\n";
 
 /* Does weft's preload library stand in for libibverbs here? */
 static bool is_soft(void)
@@ -367,6 +374,51 @@ static void print_end(const struct weft_perf_opts *opts, const struct weft_perf_
 					verdict);
 }
 
+/* Into a file of that name, whole or not at all. */
+static bool save(const char *path, char *text, size_t len)
+{
+	bool ok = weft_outfile_write(path, 0666, text, len);
+
+	if (!ok)
+		fprintf(stderr, CMD ": cannot write %.256s: %s\n", path, strerror(errno));
+	free(text);
+	return ok;
+}
+
+static bool write_files(const struct weft_perf_opts *opts, const struct weft_perf_run *run,
+			const struct weft_perf_run *other, const struct weft_perf_verdict *verdict)
+{
+	static struct weft_chart chart;
+	bool ok = true;
+	size_t len;
+	char *text;
+	FILE *f;
+
+	for (int is_plot = 0; is_plot < 2; is_plot++) {
+		const char *path = is_plot ? opts->plot : opts->report;
+
+		if (!path)
+			continue;
+		f = open_memstream(&text, &len);
+		if (!f) {
+			perror(CMD);
+			return false;
+		}
+		if (is_plot) {
+			weft_chart_make(&chart, run, other, run->job.test == WEFT_PERF_PINGPONG);
+			weft_chart_print(f, &chart, true);
+		} else {
+			weft_perf_report(f, run, other, verdict);
+		}
+		if (fclose(f)) {
+			perror(CMD);
+			return false;
+		}
+		ok &= save(path, text, len);
+	}
+	return ok;
+}
+
 static bool find_instance(const struct weft_perf_opts *opts, const struct weft_instance **out)
 {
 	const struct weft_instance *close;
@@ -396,6 +448,8 @@ static int run_test(int argc, char **argv)
 		return 2;
 	if (opts.is_soft && !is_soft())
 		return run_soft(&opts, argc, argv);
+	if (opts.all_pairs)
+		return weft_perf_all_pairs(&opts);
 	show.is_quiet = opts.json;
 	outcome = measure(&opts, NULL, &show, &run);
 	if (outcome == MEASURED && opts.compare && !opts.json)
@@ -410,6 +464,8 @@ static int run_test(int argc, char **argv)
 	if (instance)
 		weft_perf_judge(&run, instance, count_hosts(&opts, &run), opts.tolerance, &verdict);
 	print_end(&opts, &run, opts.compare ? &other : NULL, instance ? &verdict : NULL);
+	if (!write_files(&opts, &run, opts.compare ? &other : NULL, instance ? &verdict : NULL))
+		return 2;
 	status = weft_perf_wrong(&run) || weft_perf_wrong(&other);
 	return status || !instance ? status : weft_perf_verdict_status(&verdict);
 }

@@ -267,6 +267,20 @@ bool weft_perf_opts_parse(struct weft_perf_opts *opts, const char *cmd, int argc
 		}
 		opts->host[opts->hosts++] = argv[i];
 	}
+	/* A matrix is of one size. */
+	if (opts->all_pairs) {
+		struct weft_perf_job usual;
+
+		weft_perf_job_init(&usual, opts->test);
+		if (opts->job.bytes_min == usual.bytes_min &&
+		    opts->job.bytes_max == usual.bytes_max)
+			opts->job.bytes_min = opts->job.bytes_max =
+				opts->test == WEFT_PERF_BW || opts->test == WEFT_PERF_BIBW
+					? 1 << 20
+					: usual.bytes_min;
+		if (opts->job.bytes_min != opts->job.bytes_max)
+			return complain(cmd, "--all-pairs measures one size: -S says which");
+	}
 	/* One size above the usual ones, or below. */
 	if (opts->job.bytes_max < opts->job.bytes_min)
 		for (int i = 1; i < argc; i++)

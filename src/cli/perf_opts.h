@@ -24,4 +24,7 @@ bool weft_perf_opts_parse(struct weft_perf_opts *opts, const char *cmd, int argc
 bool weft_perf_opts_parse_serve(struct weft_perf_opts *opts, const char *cmd, int argc,
 				char **argv);
 
+/* `--all-pairs` (perf_pairs.c): the exit status. */
+int weft_perf_all_pairs(const struct weft_perf_opts *opts);
+
 #endif

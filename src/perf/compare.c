@@ -14,7 +14,9 @@ const char *weft_perf_run_name(const struct weft_perf_run *run)
 {
 	const char *provider = run->members[0].provider;
 
-	return strncmp(provider, "efa", 3) ? provider : "EFA";
+	if (!strncmp(provider, "efa", 3))
+		return "EFA";
+	return strncmp(provider, "tcp;", 4) ? provider : "tcp"; /* Whatever is layered on it. */
 }
 
 double weft_perf_speedup(const struct weft_perf_run *a, const struct weft_perf_run *b, uint32_t row)

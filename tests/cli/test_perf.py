@@ -12,7 +12,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+import xml.etree.ElementTree
 
 WEFT = os.path.abspath(sys.argv[1])
 count = failed = 0
@@ -130,6 +132,42 @@ def judged():
          p.stdout + p.stderr)
 
 
+def files():
+    few = ("-p", "tcp", "-n", "3", "-w", "1")
+    with tempfile.TemporaryDirectory() as d:
+        html, svg = os.path.join(d, "r.html"), os.path.join(d, "p.svg")
+        p = perf("bw", "--local", 2, *few, "-b", "1k", "-e", "64k", "-f", 8, "--compare", "tcp",
+                 "--expect", "p4d.24xlarge", "--report", html, "--plot", svg)
+        page = open(html).read()
+        case("a report that needs nothing else", p.returncode == 2 and page.count("<svg") == 2
+             and "Not judged" in page and "Side by side" in page and os.uname().nodename in page
+             and not re.search("src=|href=|@import|url\\(|<script", page), p.stderr + page[:2000])
+        dots = xml.etree.ElementTree.parse(svg).getroot().findall(".//{*}g[@class='p']")
+        case("a plot has each size with its value", len(dots) == 6
+             and any("64 KB" not in "".join(g.itertext()) and "1 KB" in "".join(g.itertext()) for g in dots))
+        p = perf("bw", "--local", 2, *few, "-S", "1k", "--plot", os.path.join(d, "no", "p.svg"))
+        case("a plot that cannot be written", p.returncode == 2 and "p.svg: No such file" in p.stderr, p.stderr)
+        p = perf("bw", "--local", 2, *few, "-S", "1k", "--report", "/dev/full")
+        case("a report onto a full disk", p.returncode == 2 and "cannot write /dev/full" in p.stderr, p.stderr)
+
+
+def all_pairs():
+    s = Server()
+    few = ("--all-pairs", "--port", s.port, "-p", "tcp", "-n", "5")
+    p = perf("bw", *few, "--hosts", "127.0.0.1,127.0.0.2,127.0.0.3", "--json")
+    j = json.loads(p.stdout)
+    case("all pairs, each way", len(j["pairs"]) == 6 and j["failed"] == 0 and p.returncode == (j["slow"] != 0)
+         and all(q["value"] > 0 for q in j["pairs"]) and j["median"] > 0, p.stdout + p.stderr)
+    p = perf("pingpong", *few, "--hosts", "127.0.0.1,127.0.0.2,no.such.invalid")
+    case("a host that is not there is in the matrix", p.returncode == 1 and p.stdout.count("FAILED") == 4
+         and p.stdout.count("# failed: ") == 2, p.stdout + p.stderr)
+    p = perf("pingpong", *few, "--hosts", "no.such.invalid,neither.invalid", "--csv")
+    case("none at all", p.returncode == 2 and len(list(csv.DictReader(io.StringIO(p.stdout)))) == 1,
+         p.stdout + p.stderr)
+    case("one size only", *one_line(perf("bw", *few, "--hosts", "a,b", "-b", 1, "-e", 4), "one size"))
+    s.stop()
+
+
 def servers():
     few = ("-p", "tcp", "-n", "5")
     s = Server()
@@ -220,6 +258,8 @@ if "libfabric is needed" in p.stderr or "no provider" in p.stderr:
     sys.exit(0)
 layouts()
 judged()
+files()
+all_pairs()
 servers()
 wrong()
 launched()
