@@ -4,6 +4,7 @@
 #include "cli/args.h"
 
 #include "base/spell.h"
+#include "base/units.h"
 #include "dev/conf.h"
 
 #include <stdio.h>
@@ -109,4 +110,18 @@ bool weft_args_check_settings(const char *cmd)
 	for (uint32_t i = 0; (text = weft_conf_problem(i)); i++)
 		fprintf(stderr, "%s: %s\n", cmd, text);
 	return !weft_conf_is_bad();
+}
+
+bool weft_args_vendor(const char *text, uint32_t *vendor_out)
+{
+	uint64_t id;
+
+	if (!strcmp(text, "all")) {
+		*vendor_out = UINT32_MAX;
+		return true;
+	}
+	if (!weft_parse_u64(text, &id) || !id || id > 0xffff)
+		return false;
+	*vendor_out = (uint32_t)id;
+	return true;
 }

@@ -15,6 +15,9 @@ int weft_args_value(const char *cmd, int argc, char **argv, int *i, const char *
  * assignment that is none. */
 int weft_args_setting(const char *cmd, int argc, char **argv, int *i);
 
+/* A PCI vendor as weft_watch_open() wants it: "0x15b3", or "all". */
+bool weft_args_vendor(const char *text, uint32_t *vendor_out);
+
 /* Tell stderr what is wrong with the settings, a line each. False: something is, and not only a warning. */
 bool weft_args_check_settings(const char *cmd);
 

@@ -22,6 +22,7 @@ void weft_cli_unknown(const struct weft_cmd *table, const char *prefix, const ch
 
 int weft_cmd_check(int argc, char **argv);
 int weft_cmd_config(int argc, char **argv);
+int weft_cmd_export(int argc, char **argv);
 int weft_cmd_info(int argc, char **argv);
 int weft_cmd_lint(int argc, char **argv);
 int weft_cmd_manifest(int argc, char **argv);
@@ -34,6 +35,7 @@ int weft_cmd_sim(int argc, char **argv);
 int weft_cmd_top(int argc, char **argv);
 extern const char weft_cmd_check_usage[];
 extern const char weft_cmd_config_usage[];
+extern const char weft_cmd_export_usage[];
 extern const char weft_cmd_info_usage[];
 extern const char weft_cmd_lint_usage[];
 extern const char weft_cmd_manifest_usage[];

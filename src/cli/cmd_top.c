@@ -7,11 +7,13 @@
 #include "base/units.h"
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/tty.h"
 #include "watch/record.h"
 #include "watch/screen.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -287,6 +289,122 @@ static void stream(struct top *t)
 	}
 }
 
+/* A terminal */
+
+/* False: quit. */
+static bool on_letter(struct weft_screen *s, char letter)
+{
+	static const struct {
+		char letter;
+		enum weft_screen_view view;
+	} views[] = { { 'b', WEFT_SCREEN_BOTH },
+		      { 'c', WEFT_SCREEN_CARDS },
+		      { 'p', WEFT_SCREEN_PROCS },
+		      { 'o', WEFT_SCREEN_PODS } };
+
+	if (letter == 'q')
+		return false;
+	if (letter == 'h' || letter == '?')
+		s->help = !s->help;
+	else if (letter == ' ')
+		s->paused = !s->paused;
+	else if (letter == 's')
+		s->sort = (enum weft_screen_sort)((s->sort + 1) % WEFT_SORT_COUNT);
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(views); i++) {
+		if (views[i].letter != letter)
+			continue;
+		s->view = views[i].view;
+		s->help = false;
+		s->scroll = 0;
+	}
+	return true;
+}
+
+static bool on_key(struct weft_screen *s, enum weft_tty_key key, char letter)
+{
+	uint32_t page = s->height > 10 ? s->height - 10 : 1;
+
+	switch (key) {
+	case WEFT_TTY_END:
+		return false;
+	case WEFT_TTY_LETTER:
+		return on_letter(s, letter);
+	case WEFT_TTY_UP:
+		s->scroll -= s->scroll ? 1 : 0;
+		break;
+	case WEFT_TTY_DOWN:
+		s->scroll++; /* Composing keeps it within the list. */
+		break;
+	case WEFT_TTY_PAGE_UP:
+		s->scroll -= WEFT_MIN(page, s->scroll);
+		break;
+	case WEFT_TTY_PAGE_DOWN:
+		s->scroll += page;
+		break;
+	case WEFT_TTY_HOME:
+		s->scroll = 0;
+		break;
+	case WEFT_TTY_NONE:
+	case WEFT_TTY_RESIZED:
+		break;
+	}
+	return true;
+}
+
+static bool draw(struct top *t)
+{
+	struct weft_screen_lines lines;
+
+	weft_tty_size(&t->screen.width, &t->screen.height);
+	if (!weft_screen_compose(&t->screen, t->now, &t->rates, &lines)) {
+		snprintf(t->failed, sizeof(t->failed), "no memory for a screen");
+		return false;
+	}
+	weft_tty_draw(&lines);
+	weft_screen_free(&lines);
+	return true;
+}
+
+/* How long the sample that is shown stays: a recording goes at its own pace, but pauses in it are shortened. */
+static weft_ns stays(const struct top *t)
+{
+	if (!t->replay || !t->before || t->now->time_ns <= t->before->time_ns)
+		return t->o.interval;
+	return WEFT_MIN(t->now->time_ns - t->before->time_ns, WEFT_S(5));
+}
+
+static void interact(struct top *t)
+{
+	weft_ns next = now_ns();
+	uint64_t shown = 0;
+	bool ended = false; /* The recording: its last sample stays. */
+
+	for (;;) {
+		enum weft_tty_key key;
+		weft_ns now = now_ns();
+		char letter = 0;
+
+		if (now >= next && !t->screen.paused && !ended) {
+			if (t->o.count && shown == t->o.count)
+				return;
+			ended = !next_sample(t);
+			if (t->failed[0] || !t->now)
+				return;
+			shown++;
+			now = now_ns();
+			next = WEFT_MAX(next + stays(t), now + WEFT_MS(10));
+		}
+		if (!draw(t))
+			return;
+		/* Paused, or at its end, nothing changes by itself. */
+		key = weft_tty_wait(t->screen.paused || ended ? WEFT_S(60) : next - now, &letter);
+		if (!on_key(&t->screen, key, letter))
+			return;
+		if (t->screen.paused)
+			next = now_ns();
+	}
+}
+
 /* Arguments */
 
 static bool parse_sort(const char *text, enum weft_screen_sort *sort_out)
@@ -298,20 +416,6 @@ static bool parse_sort(const char *text, enum weft_screen_sort *sort_out)
 		return true;
 	}
 	return false;
-}
-
-static bool parse_vendor(const char *text, uint32_t *vendor_out)
-{
-	uint64_t id;
-
-	if (!strcmp(text, "all")) {
-		*vendor_out = UINT32_MAX;
-		return true;
-	}
-	if (!weft_parse_u64(text, &id) || !id || id > 0xffff)
-		return false;
-	*vendor_out = (uint32_t)id;
-	return true;
 }
 
 static int bad(const char *option, const char *value, const char *want)
@@ -352,7 +456,7 @@ static int parse_value(int argc, char **argv, int *i, struct options *o)
 		if (!parse_sort(v, &o->sort))
 			return bad(name, v, "name, line, tx, rx, retrans or drops");
 	} else if (!strcmp(name, "--vendor")) {
-		if (!parse_vendor(v, &o->vendor))
+		if (!weft_args_vendor(v, &o->vendor))
 			return bad(name, v, "a PCI vendor (0x15b3) or all");
 	} else if (!weft_parse_rate(v, &o->alarm_bps) || !o->alarm_bps) {
 		return bad(name, v, "bits per second (80m)");
@@ -433,6 +537,26 @@ static bool open_top(struct top *t)
 	return true;
 }
 
+/* Lines, or a terminal. */
+static void show(struct top *t)
+{
+	struct winsize size;
+
+	(void)setlocale(LC_CTYPE, "");
+	t->screen.sort = t->o.sort;
+	t->screen.mode = t->o.replay ? "a recording" : "";
+	t->screen.utf8 = weft_tty_is_utf8();
+	if (!t->o.once && !t->o.json && !t->o.csv && weft_tty_open()) {
+		interact(t);
+		weft_tty_close();
+		return;
+	}
+	t->screen.width = 100;
+	if (isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col)
+		t->screen.width = size.ws_col;
+	stream(t);
+}
+
 static void close_top(struct top *t)
 {
 	weft_sample_free(t->before);
@@ -450,7 +574,6 @@ static void close_top(struct top *t)
 int weft_cmd_top(int argc, char **argv)
 {
 	struct top *t = calloc(1, sizeof(*t));
-	struct winsize size;
 	bool ok = false;
 	int status = 2;
 
@@ -459,13 +582,7 @@ int weft_cmd_top(int argc, char **argv)
 		return 2;
 	}
 	if (parse(argc, argv, &t->o) && open_top(t)) {
-		t->screen.sort = t->o.sort;
-		t->screen.mode = t->o.replay ? "a recording" : "";
-		t->screen.width = 200;
-		if (isatty(STDOUT_FILENO) && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) &&
-		    size.ws_col)
-			t->screen.width = size.ws_col;
-		stream(t);
+		show(t);
 		ok = true;
 	}
 	if (ok)

@@ -20,6 +20,8 @@ static const struct weft_cmd commands[] = {
 	  weft_cmd_check_usage },
 	{ "config", weft_cmd_config, "print the settings in force, and their origin",
 	  weft_cmd_config_usage },
+	{ "export", weft_cmd_export, "give the counters of cards to Prometheus",
+	  weft_cmd_export_usage },
 	{ "help", cmd_help, "say what the commands do", "usage: weft help [COMMAND]\n" },
 	{ "info", weft_cmd_info, "print the cards that programs see here, and who uses them",
 	  weft_cmd_info_usage },

@@ -203,10 +203,10 @@ char *weft_alarm_text(const struct weft_sample *now, const struct weft_rates *ra
 	const struct weft_proc_rate *r = &rates->proc[proc];
 	char tcp[16], efa[16];
 
-	snprintf(buf, len,
-		 "%s%s%s (pid %u) should be on EFA (%s), and moves %sb/s over TCP, %sb/s over EFA",
-		 p->pod, p->pod[0] ? ": " : "", p->comm, p->pid, p->why,
+	snprintf(buf, len, "%s (%s%s%u): %sb/s over TCP, %sb/s over EFA; should be on EFA (%s)",
+		 p->comm, p->pod, p->pod[0] ? ", " : "", p->pid,
 		 weft_rate_text(sum(r->tcp_tx, r->tcp_rx) * 8, tcp, sizeof(tcp)),
-		 weft_rate_text(WEFT_MAX(sum(r->efa_tx, r->efa_rx), 0) * 8, efa, sizeof(efa)));
+		 weft_rate_text(WEFT_MAX(sum(r->efa_tx, r->efa_rx), 0) * 8, efa, sizeof(efa)),
+		 p->why);
 	return buf;
 }

@@ -304,6 +304,16 @@ static uint32_t window(struct page *p, uint32_t count, uint32_t room, bool scrol
 	return room;
 }
 
+/* "CARD 11-20/32", if not all are seen. */
+static void place(char *buf, size_t len, const char *what, uint32_t count, uint32_t first,
+		  uint32_t shown)
+{
+	if (shown == count)
+		snprintf(buf, len, "%s", what);
+	else
+		snprintf(buf, len, "%s %u-%u/%u", what, first + 1, first + shown, count);
+}
+
 static void card_name(const struct weft_watch_card *card, char *buf, size_t len)
 {
 	snprintf(buf, len, "%s%s%s", card->name, card->where[0] ? "@" : "", card->where);
@@ -324,19 +334,21 @@ static void put_card(struct page *p, uint32_t index)
 	    down                       ? WEFT_SCREEN_ALARM
 	    : r->tx <= 0 && r->rx <= 0 ? WEFT_SCREEN_DIM
 				       : WEFT_SCREEN_PLAIN,
-	    "%-20.20s %6s %6s %5s%s%s %6s %6s %6s %5s %5s %5s%s%s", name, bits(r->tx, t[0]),
-	    bits(r->rx, t[1]), percent(r->line, t[2]), wide ? " " : "", blocks, bits(r->send, t[3]),
-	    bits(r->read, t[4]), bits(r->write, t[5]), percent(r->retrans, t[6]),
-	    weft_rate_text(r->drops, t[7], 16), weft_rate_text(r->rnr, t[8], 16), down ? " " : "",
-	    down ? card->state : "");
+	    "%-20.20s %6s %6s %5.5s%s%s %6s %6s %6s %5s %5s %5s", name, bits(r->tx, t[0]),
+	    bits(r->rx, t[1]), down ? card->state : percent(r->line, t[2]), wide ? " " : "", blocks,
+	    bits(r->send, t[3]), bits(r->read, t[4]), bits(r->write, t[5]),
+	    percent(r->retrans, t[6]), weft_rate_text(r->drops, t[7], 16),
+	    weft_rate_text(r->rnr, t[8], 16));
 }
 
 static void put_cards(struct page *p, uint32_t room)
 {
 	struct order *order = in_order(p, p->sample->cards, card_key);
 	uint32_t first, shown = window(p, p->sample->cards, room, true, &first);
+	char name[48];
 
-	put(p, WEFT_SCREEN_HEAD, "%-20s %6s %6s %5s%*s %6s %6s %6s %5s %5s %5s", "CARD", "TX", "RX",
+	place(name, sizeof(name), "CARD", p->sample->cards, first, shown);
+	put(p, WEFT_SCREEN_HEAD, "%-20s %6s %6s %5s%*s %6s %6s %6s %5s %5s %5s", name, "TX", "RX",
 	    "LINE%", p->screen->width >= WIDE ? (int)BAR + 1 : 0, "", "SEND", "READ", "WRITE",
 	    "RETR%", "DROPS", "RNR");
 	for (uint32_t i = 0; order && i < shown; i++)
@@ -391,8 +403,10 @@ static void put_procs(struct page *p, uint32_t room, bool scrolls)
 {
 	struct order *order = in_order(p, p->sample->procs, proc_key);
 	uint32_t first, shown = window(p, p->sample->procs, room, scrolls, &first);
+	char name[48];
 
-	put(p, WEFT_SCREEN_HEAD, "%7s %-15s %-12s %6s %6s %6s %6s  %s", "PID", "PROGRAM", "CARDS",
+	place(name, sizeof(name), "PROGRAM", p->sample->procs, first, shown);
+	put(p, WEFT_SCREEN_HEAD, "%7s %-15s %-12s %6s %6s %6s %6s  %s", "PID", name, "CARDS",
 	    "EFA TX", "EFA RX", "TCP TX", "TCP RX", "POD, OR WHY IT IS HERE");
 	for (uint32_t i = 0; order && i < shown; i++)
 		put_proc(p, order[first + i].index);
@@ -487,12 +501,14 @@ static void put_pod(struct page *p, const struct pod *pod)
 static void put_pods(struct page *p, uint32_t room)
 {
 	uint32_t count = 0, first, shown, at = 0;
+	char name[48];
 
-	put(p, WEFT_SCREEN_HEAD, "%-34s %4s %-10s %6s %6s %6s %6s", "POD", "PROG", "CARDS",
-	    "EFA TX", "EFA RX", "TCP TX", "TCP RX");
 	for (uint32_t i = 0; i < p->sample->procs; i++)
 		count += is_first_of_pod(p->sample, i);
 	shown = window(p, count, room, true, &first);
+	place(name, sizeof(name), "POD", count, first, shown);
+	put(p, WEFT_SCREEN_HEAD, "%-34s %4s %-10s %6s %6s %6s %6s", name, "PROG", "CARDS", "EFA TX",
+	    "EFA RX", "TCP TX", "TCP RX");
 	for (uint32_t i = 0; i < p->sample->procs; i++) {
 		struct pod pod = { .first = &p->sample->proc[i] };
 

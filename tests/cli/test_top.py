@@ -152,7 +152,7 @@ def test_replay():
 def test_alarm():
     slow = recording(recorded(0, 0, 0), recorded(1, 1000, 500000000))
     done = top("--replay", slow, "--once")
-    report(done.returncode == 1 and "! rank,0 (pid 9) should be on EFA (maps libnccl), and moves 4.00Gb/s over TCP" in done.stdout,
+    report(done.returncode == 1 and "! rank,0 (9): 4.00Gb/s over TCP, 8.00kb/s over EFA; should be on EFA (maps libnccl)" in done.stdout,
            "a program on the wrong network is an alarm, and exit 1", done.stdout)
     good = {
         "little TCP": recorded(1, 0, 5000000),
