@@ -33,6 +33,7 @@ const char weft_cmd_export_usage[] =
 	"  -i, --interval T  between two writes (default 15s, at least 1s)\n"
 	"  --once            write once and end\n"
 	"  --programs        also counters of each program (many series)\n"
+	"  --details         also what only weft's cards count (30 series a card)\n"
 	"  --no-procs        do not look at programs: no pods, no alarm\n"
 	"  --vendor ID       cards of the kernel by that PCI vendor (0x15b3), or all\n"
 	"  --root DIR        read /sys and /proc below DIR (a container: /host)\n"
@@ -44,7 +45,7 @@ const char weft_cmd_export_usage[] =
 
 struct options {
 	const char *listen, *textfile, *root;
-	bool once, programs, no_procs;
+	bool once, programs, no_procs, details;
 	weft_ns interval;
 	uint32_t vendor;
 	uint64_t alarm_bps;
@@ -93,7 +94,7 @@ static bool take(struct exporter *e)
 static bool text_of(void *arg, bool openmetrics, char **body_out, size_t *len_out)
 {
 	struct exporter *e = arg;
-	struct weft_metrics_options options = { openmetrics, e->o.programs };
+	struct weft_metrics_options options = { openmetrics, e->o.details, e->o.programs };
 	struct weft_rates rates;
 	FILE *to;
 
@@ -218,6 +219,7 @@ static bool parse(int argc, char **argv, struct options *o)
 		const char *name;
 		bool *to;
 	} flags[] = { { "--once", &o->once },
+		      { "--details", &o->details },
 		      { "--programs", &o->programs },
 		      { "--no-procs", &o->no_procs } };
 

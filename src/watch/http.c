@@ -279,8 +279,9 @@ static bool on_readable(struct weft_http *h, struct client *c)
 		return false;
 	c->got += (size_t)got;
 	c->request[c->got] = '\0';
-	/* A NUL inside hides what is behind it, so that never becomes a whole request but a too large one. */
-	if (strstr(c->request, "\r\n\r\n"))
+	if (memchr(c->request, '\0', c->got))
+		say(c, "400 Bad Request", "not HTTP/1\n", false);
+	else if (strstr(c->request, "\r\n\r\n"))
 		on_request(h, c);
 	else if (c->got == REQUEST_MAX)
 		say(c, "431 Request Header Fields Too Large", "too large\n", false);

@@ -16,7 +16,7 @@ struct out {
 	FILE *to;
 	const struct weft_sample *sample;
 	const struct weft_rates *rates;
-	bool openmetrics;
+	bool openmetrics, details;
 };
 
 /* `name` without _total, which OpenMetrics' head does not have and the older format's has. */
@@ -51,7 +51,7 @@ static void label(const struct out *o, const char *name, const char *value)
 
 static void card_labels(const struct out *o, const struct weft_watch_card *card)
 {
-	fprintf(o->to, "device=\"%s", ""); /* The first label has no comma. */
+	fputs("device=\"", o->to); /* The first label has no comma. */
 	for (const char *c = card->name; *c; c++)
 		fputc(*c == '"' || *c == '\\' || (unsigned char)*c >= 0x80 ? '?' : *c, o->to);
 	fputc('"', o->to);
@@ -73,13 +73,19 @@ static bool is_drop(uint32_t counter)
 	return counter >= WEFT_COUNTER_DROP_SHORT && counter < WEFT_COUNTER_DATA_TX_PKTS;
 }
 
+static bool is_detail(uint32_t counter)
+{
+	return !weft_watch_counter_is_efa(counter) && !is_drop(counter) &&
+	       counter != WEFT_COUNTER_RNR_TX && counter != WEFT_COUNTER_RNR_RX;
+}
+
 static void card_counters(const struct out *o)
 {
 	for (uint32_t k = 0; k < weft_watch_counters(); k++) {
 		const char *counter = weft_watch_counter_name(k);
 		char name[96];
 
-		if (is_drop(k) || !any_has(o, k))
+		if (is_drop(k) || (is_detail(k) && !o->details) || !any_has(o, k))
 			continue;
 		snprintf(name, sizeof(name), "%s%s",
 			 weft_watch_counter_is_efa(k) ? "node_amazonefa_" : "weft_card_", counter);
@@ -268,7 +274,7 @@ static void alarms(const struct out *o)
 void weft_metrics_write(FILE *to, const struct weft_sample *sample, const struct weft_rates *rates,
 			const struct weft_metrics_options *options)
 {
-	struct out o = { to, sample, rates, options->openmetrics };
+	struct out o = { to, sample, rates, options->openmetrics, options->details };
 
 	card_counters(&o);
 	drops(&o);

@@ -9,6 +9,7 @@
 
 struct weft_metrics_options {
 	bool openmetrics; /* OpenMetrics 1.0, else the older text format 0.0.4. */
+	bool details; /* Also what only weft's cards count, beyond drops and RNR: 30 series a card. */
 	bool procs; /* A series for each program: many, and their names are in them. */
 };
 
