@@ -287,6 +287,15 @@ bool weft_manifest_key_at(const struct weft_manifest_kind *kind, uint32_t index,
 	return false;
 }
 
+/* Reasons quote what was typed, and end up on terminals: it may not steer one. */
+static bool refuse(char *why)
+{
+	for (; *why; why++)
+		if ((unsigned char)*why < 0x20 || *why == 0x7f)
+			*why = '?';
+	return false;
+}
+
 static const char *suggest(const struct weft_manifest_kind *kind, const char *name)
 {
 	const char *close = NULL;
@@ -307,7 +316,7 @@ bool weft_manifest_set(struct weft_manifest *m, const char *assignment, char *wh
 
 	if (!equals || equals == assignment || (size_t)(equals - assignment) >= sizeof(name)) {
 		snprintf(why, len, "--set wants KEY=VALUE, not \"%.64s\"", assignment);
-		return false;
+		return refuse(why);
 	}
 	memcpy(name, assignment, (size_t)(equals - assignment));
 	name[equals - assignment] = 0;
@@ -317,11 +326,11 @@ bool weft_manifest_set(struct weft_manifest *m, const char *assignment, char *wh
 		snprintf(why, len, "%s has no key %s%s%s%s", m->kind->name, name,
 			 close ? "; did you mean " : "; see --keys", close ? close : "",
 			 close ? "?" : "");
-		return false;
+		return refuse(why);
 	}
 	if (strlen(equals + 1) >= WEFT_MANIFEST_VALUE_MAX || !rule->is_valid(equals + 1)) {
 		snprintf(why, len, "%s has to be %s, not \"%.64s\"", name, rule->form, equals + 1);
-		return false;
+		return refuse(why);
 	}
 	snprintf(m->said[rule - rules], WEFT_MANIFEST_VALUE_MAX, "%s", equals + 1);
 	return true;
