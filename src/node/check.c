@@ -6,6 +6,7 @@
  * cannot tell; it never takes what it could not read for good. */
 #include "node/check.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -69,14 +70,25 @@ static void check_none(const struct weft_node *n, struct weft_findings *f)
 				  n->product[0] ? " " : "", n->product);
 }
 
+/* libibverbs passes over a card without a device file, and a container has the files of the cards that it was given: a
+ * share of the cards is as good as what was asked for. A file that is there and cannot be opened stops libfabric. */
+static void check_card_share(const struct weft_node *n, size_t absent, struct weft_findings *f)
+{
+	weft_findings_add(f, WEFT_FINDING_CARD_ACCESS,
+			  n->in_container ? WEFT_SEV_NOTE : WEFT_SEV_WARN, NULL,
+			  "dev/infiniband has the device files of %zu of %zu EFA cards",
+			  n->cards - absent, n->cards);
+}
+
 static void check_card_access(const struct weft_node *n, struct weft_findings *f)
 {
 	const struct weft_node_card *first = NULL;
-	size_t bad = 0, foreign_usable = 0;
+	size_t bad = 0, absent = 0, foreign_usable = 0;
 
 	for (size_t i = 0; i < n->cards; i++) {
 		if (!n->card[i].name[0] || !n->card[i].access)
 			continue;
+		absent += n->card[i].access == -ENOENT;
 		if (!bad++)
 			first = &n->card[i];
 	}
@@ -88,11 +100,13 @@ static void check_card_access(const struct weft_node *n, struct weft_findings *f
 			"%zu device files of other vendors can be opened, those of the %zu EFA "
 			"cards cannot (dev/infiniband/%s: %s)",
 			foreign_usable, bad, first->uverbs, strerror(-first->access));
+	else if (bad && bad == absent && bad < n->cards)
+		check_card_share(n, absent, f);
 	else if (bad)
 		weft_findings_report(f, WEFT_FINDING_CARD_ACCESS, NULL,
-				     "dev/infiniband/%s of %s: %s%s",
+				     "dev/infiniband/%s of %s: %s (%zu of %zu cards)",
 				     first->uverbs[0] ? first->uverbs : "uverbs?", first->name,
-				     strerror(-first->access), bad > 1 ? ", and more" : "");
+				     strerror(-first->access), bad, n->cards);
 	else if (n->cards)
 		OK(f, CARD_ACCESS, "the device files can be opened");
 }

@@ -36,11 +36,19 @@ static void check_broken(const struct audit *a)
 	}
 }
 
+/* The EFA installer brings Open MPI 4 and 5, side by side: its two are one. */
+static bool is_of_installer(const struct weft_lib *lib)
+{
+	static const char folder[] = "opt/amazon/openmpi";
+
+	return !strncmp(lib->real, folder, sizeof(folder) - 1);
+}
+
 static void check_copies(const struct audit *a)
 {
 	for (uint32_t family = 0; family < WEFT_LIB_FAMILIES; family++) {
 		char text[600] = "", one[400];
-		size_t copies = 0, len = 0;
+		size_t copies = 0, installed = 0, len = 0;
 
 		for (size_t i = 0; i < a->libs->count; i++) {
 			const struct weft_lib *lib = &a->libs->lib[i];
@@ -49,6 +57,9 @@ static void check_copies(const struct audit *a)
 			/* A plugin has several names; its links are one file, and so one row, anyway. */
 			if (lib->family != family || lib->broken ||
 			    family == WEFT_LIB_NVSHMEM_IBGDA)
+				continue;
+			if (family == WEFT_LIB_MPI && is_of_installer(lib) && !a->is_process &&
+			    installed++)
 				continue;
 			copies++;
 			if (len < sizeof(text) - 1)

@@ -143,6 +143,10 @@ report(got.get("card-count") == "ok" and status == 0, "B200 with Mellanox manage
 row("card-access", "fail", "a container without devices", m.drop(P5, "dev/infiniband/"), P5)
 row("card-access", "fail", "a device cgroup that forbids",
     with_(P5, {"dev/infiniband/uverbs0": m.Device(1)}), P5)
+share = {path: content for path, content in P5.items()
+         if not path.startswith("dev/infiniband/") or path.endswith(("uverbs0", "uverbs1", "uverbs2", "uverbs3"))}
+row("card-access", "warn", "device files of some cards only", share, P5)
+row("card-access", "note", "a container that was given some of the cards", with_(share, {".dockerenv": ""}), P5)
 foreign = with_(mellanox, {f"dev/infiniband/uverbs{i}": m.Device(1) for i in range(8)})
 row("card-nodes-foreign", "fail", "only the Mellanox nodes can be opened", foreign, mellanox)
 row("card-speed", "note", "a driver that says 100 Gb/s on a card of 200",
@@ -222,6 +226,11 @@ row("plugin-none", "fail", "a plugin off the path", off_path,
 row("mpi-no-ofi", "warn", "an MPI without ofi", m.drop(P5, "opt/amazon/openmpi/lib64/openmpi"), P5)
 hpcx = with_(P5, {"opt/hpcx/ompi/bin/mpirun": "#!\n", "weft-env": "PATH=/opt/hpcx/ompi/bin:/opt/amazon/openmpi/bin\n"})
 row("mpi-two", "warn", "mpirun of HPC-X before Amazon's", hpcx, P5)
+both = copy.copy(P5)
+m.library(both, "opt/amazon/openmpi5/lib64", "libmpi.so.40.40.7", "libmpi.so.40")
+third = copy.copy(both)
+m.library(third, "opt/hpcx/ompi/lib", "libmpi.so.40.30.4", "libmpi.so.40")
+row("mpi-two", "warn", "a third one beside the two of the EFA installer", third, both)
 ucx = copy.copy(P5)
 m.library(ucx, m.LIB, "libucp.so.0.0.0", "libucp.so.0")
 row("ucx-no-efa", "warn", "UCX without its EFA transport", ucx, with_(ucx, {m.LIB + "/ucx/libuct_ib_efa.so.0": m.elf("x")}))
