@@ -15,11 +15,16 @@
 
 #define ALONE_MAX 3
 
+#define ON_ONE_MAX 16 /* Groups of an interface: AWS's own limit. */
+
 struct walk {
 	const struct weft_cloudjson *docs;
 	struct weft_findings *f;
 	json_t *instances; /* owns. Of running instances, in an array. */
+	json_t *interfaces; /* owns. Those of describe-network-interfaces: arrays, by instance. */
+	json_t *in, *out; /* own. Groups that admit themselves: keys. */
 	bool saw_groups;
+	size_t good_counts;
 };
 
 #define OK(w, id, ...) weft_findings_add((w)->f, WEFT_FINDING_##id, WEFT_SEV_OK, NULL, __VA_ARGS__)
@@ -31,24 +36,31 @@ static bool is_efa(const json_t *interface)
 	return !strcmp(type, "efa") || !strcmp(type, "efa-only");
 }
 
-/* Interfaces that describe-network-interfaces tells of an instance; where describe-instances tells of them, too,
- * that is the same. */
+static void collect_interfaces(struct walk *w)
+{
+	for (size_t d = 0; d < w->docs->count; d++) {
+		json_t *one;
+		size_t i;
+
+		weft_json_each(json_object_get(w->docs->root[d], "NetworkInterfaces"), i, one) {
+			const char *id =
+				weft_json_text(json_object_get(one, "Attachment"), "InstanceId");
+
+			if (!json_object_get(w->interfaces, id))
+				json_object_set_new(w->interfaces, id, json_array());
+			json_array_append(json_object_get(w->interfaces, id), one);
+		}
+	}
+}
+
+/* Those that describe-instances tells of; else those of describe-network-interfaces. */
 static json_t *interfaces_of(const struct walk *w, const json_t *instance)
 {
-	json_t *own = json_object_get(instance, "NetworkInterfaces"), *found, *one;
-	const char *id = weft_json_text(instance, "InstanceId");
-	size_t i;
+	json_t *own = json_object_get(instance, "NetworkInterfaces");
 
-	if (json_array_size(own))
-		return json_incref(own);
-	found = json_array();
-	for (size_t d = 0; d < w->docs->count; d++)
-		weft_json_each(json_object_get(w->docs->root[d], "NetworkInterfaces"), i, one)
-			if (!strcmp(weft_json_text(json_object_get(one, "Attachment"),
-						   "InstanceId"),
-				    id))
-				json_array_append(found, one);
-	return found;
+	return json_array_size(own)
+		       ? own
+		       : json_object_get(w->interfaces, weft_json_text(instance, "InstanceId"));
 }
 
 static void collect_instances(struct walk *w)
@@ -143,7 +155,7 @@ static void check_count(struct walk *w, const char *whose, const struct weft_ins
 				     "%s: %u of the %u EFAs of a %s", whose, have, want,
 				     type->name);
 	else
-		OK(w, AWS_CARDS, "%s: %u EFAs (%s)", whose, have, type->name);
+		w->good_counts++;
 }
 
 static void check_instances(struct walk *w)
@@ -159,7 +171,6 @@ static void check_instances(struct walk *w)
 
 		check_count(w, *id ? id : "an instance", type, interfaces);
 		check_indexes(w, *id ? id : "an instance", type, interfaces);
-		json_decref(interfaces);
 	}
 }
 
@@ -270,28 +281,36 @@ static bool pairs_name(const json_t *permissions, const char *group)
 	return false;
 }
 
-static bool admits_itself(const struct walk *w, const char *group, bool out)
+/* All groups and rules, once. */
+static void collect_groups(struct walk *w)
 {
 	for (size_t d = 0; d < w->docs->count; d++) {
 		json_t *one;
 		size_t i;
 
-		weft_json_each(json_object_get(w->docs->root[d], "SecurityGroups"), i, one)
-			if (!strcmp(weft_json_text(one, "GroupId"), group) &&
-			    pairs_name(json_object_get(one, out ? "IpPermissionsEgress"
-								: "IpPermissions"),
-				       group))
-				return true;
-		weft_json_each(json_object_get(w->docs->root[d], "SecurityGroupRules"), i, one)
-			if (!strcmp(weft_json_text(one, "GroupId"), group) &&
-			    json_is_true(json_object_get(one, "IsEgress")) == out &&
-			    !strcmp(weft_json_text(one, "IpProtocol"), "-1") &&
-			    !strcmp(weft_json_text(json_object_get(one, "ReferencedGroupInfo"),
-						   "GroupId"),
-				    group))
-				return true;
+		weft_json_each(json_object_get(w->docs->root[d], "SecurityGroups"), i, one) {
+			const char *id = weft_json_text(one, "GroupId");
+
+			if (pairs_name(json_object_get(one, "IpPermissions"), id))
+				json_object_set_new(w->in, id, json_true());
+			if (pairs_name(json_object_get(one, "IpPermissionsEgress"), id))
+				json_object_set_new(w->out, id, json_true());
+		}
+		weft_json_each(json_object_get(w->docs->root[d], "SecurityGroupRules"), i, one) {
+			const json_t *to = json_object_get(one, "ReferencedGroupInfo");
+			const char *id = weft_json_text(one, "GroupId");
+			bool out = json_is_true(json_object_get(one, "IsEgress"));
+
+			if (!strcmp(weft_json_text(one, "IpProtocol"), "-1") &&
+			    !strcmp(weft_json_text(to, "GroupId"), id))
+				json_object_set_new(out ? w->out : w->in, id, json_true());
+		}
 	}
-	return false;
+}
+
+static bool admits_itself(const struct walk *w, const char *group, bool out)
+{
+	return json_object_get(out ? w->out : w->in, group) != NULL;
 }
 
 /* Is the group on every EFA interface of that instance? */
@@ -308,10 +327,10 @@ static bool is_on(const struct walk *w, const json_t *instance, const char *grou
 			continue;
 		any = true;
 		weft_json_each(json_object_get(one, "Groups"), k, attached)
-			here |= !strcmp(weft_json_text(attached, "GroupId"), group);
+			here |= k < ON_ONE_MAX &&
+				!strcmp(weft_json_text(attached, "GroupId"), group);
 		on_all &= here;
 	}
-	json_decref(interfaces);
 	return any && on_all;
 }
 
@@ -323,7 +342,6 @@ static bool has_efa(const struct walk *w, const json_t *instance)
 
 	weft_json_each(interfaces, i, one)
 		any |= is_efa(one);
-	json_decref(interfaces);
 	return any;
 }
 
@@ -392,10 +410,10 @@ static json_t *common_groups(struct walk *w)
 			if (!is_efa(one))
 				continue;
 			weft_json_each(json_object_get(one, "Groups"), k, group)
-				json_array_append(common, group);
+				if (k < ON_ONE_MAX)
+					json_array_append(common, group);
 			break;
 		}
-		json_decref(interfaces);
 	}
 	weft_json_each(w->instances, n, instance) {
 		if (!common || !has_efa(w, instance))
@@ -499,7 +517,12 @@ static bool is_known(const json_t *root)
 
 void weft_aws_check(const struct weft_cloudjson *docs, struct weft_findings *findings)
 {
-	struct walk w = { .docs = docs, .f = findings, .instances = json_array() };
+	struct walk w = { .docs = docs,
+			  .f = findings,
+			  .instances = json_array(),
+			  .interfaces = json_object(),
+			  .in = json_object(),
+			  .out = json_object() };
 
 	for (size_t d = 0; d < docs->count; d++) {
 		struct weft_place place = { docs->file[d], 0, 0 };
@@ -516,11 +539,19 @@ void weft_aws_check(const struct weft_cloudjson *docs, struct weft_findings *fin
 			check_template(&w, version);
 	}
 	collect_instances(&w);
+	collect_interfaces(&w);
+	collect_groups(&w);
 	check_instances(&w);
+	if (w.good_counts)
+		OK(&w, AWS_CARDS, "%zu instances or templates have all EFAs of their type",
+		   w.good_counts);
 	check_same(&w, WEFT_FINDING_AWS_ZONE, "zone", zone_of);
 	check_same(&w, WEFT_FINDING_AWS_VPC, "VPC", vpc_of);
 	check_types(&w);
 	check_placement(&w);
 	check_security(&w);
 	json_decref(w.instances);
+	json_decref(w.interfaces);
+	json_decref(w.in);
+	json_decref(w.out);
 }

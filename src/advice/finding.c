@@ -141,12 +141,12 @@ static char *line_of(const char *format, va_list args)
 	return strdup(buf);
 }
 
-static struct weft_finding *next_row(struct weft_findings *f)
+static struct weft_finding *next_row(struct weft_findings *f, enum weft_severity severity)
 {
 	struct weft_finding *more;
 	size_t cap = f->cap ? f->cap * 2 : 32;
 
-	if (f->count >= WEFT_FINDINGS_MAX)
+	if (f->of[severity]++ >= WEFT_FINDINGS_MAX)
 		return NULL;
 	if (f->count < f->cap)
 		return &f->finding[f->count];
@@ -162,10 +162,11 @@ void weft_findings_add(struct weft_findings *f, enum weft_finding_id id,
 		       enum weft_severity severity, const struct weft_place *place,
 		       const char *evidence, ...)
 {
-	struct weft_finding *row = next_row(f);
+	struct weft_finding *row = next_row(f, severity);
 	va_list args;
 
 	weft_assert(id < WEFT_FINDING_COUNT);
+	f->kept = false;
 	if (!row) {
 		f->dropped++;
 		return;
@@ -188,6 +189,7 @@ void weft_findings_add(struct weft_findings *f, enum weft_finding_id id,
 		return;
 	}
 	f->count++;
+	f->kept = true;
 }
 
 void weft_findings_fix(struct weft_findings *f, const char *fix, ...)
@@ -196,7 +198,7 @@ void weft_findings_fix(struct weft_findings *f, const char *fix, ...)
 	va_list args;
 
 	/* What was not kept has no fix either. */
-	if (!f->count || f->dropped)
+	if (!f->kept)
 		return;
 	last = &f->finding[f->count - 1];
 	free(last->fix);
@@ -207,10 +209,10 @@ void weft_findings_fix(struct weft_findings *f, const char *fix, ...)
 
 enum weft_severity weft_findings_worst(const struct weft_findings *f)
 {
-	enum weft_severity worst = WEFT_SEV_OK;
+	enum weft_severity worst = WEFT_SEV_FAIL;
 
-	for (size_t i = 0; i < f->count; i++)
-		worst = WEFT_MAX(worst, f->finding[i].severity);
+	while (worst > WEFT_SEV_OK && !weft_findings_count_of(f, worst))
+		worst--;
 	return worst;
 }
 

@@ -75,11 +75,14 @@ struct weft_finding {
 struct weft_findings {
 	struct weft_finding *finding; /* owns */
 	size_t count, cap;
+	size_t of[WEFT_SEV_FAIL + 1]; /* By severity, those not kept included. */
+	bool kept; /* The one that was added last. */
 	size_t dropped; /* Past WEFT_FINDINGS_MAX, or out of memory: counted only. */
 };
 
-/* Hostile input must not make a report without end. */
-#define WEFT_FINDINGS_MAX 10000
+/* Hostile input must not make a report without end. So many of each severity: what is good must not crowd out what
+ * is not. */
+#define WEFT_FINDINGS_MAX 3000
 
 void weft_findings_init(struct weft_findings *f);
 void weft_findings_fini(struct weft_findings *f);

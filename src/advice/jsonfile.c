@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reading JSON of strangers: bounded in size by us and in depth by jansson.
+/* Reading JSON of strangers: bounded in size and memory by us, and in depth by jansson.
  *
  * A key that is there twice is refused: which of the two kubectl or a reviewer meant is anybody's guess. */
 #include "advice/jsonfile.h"
@@ -9,15 +9,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-json_t *weft_jsonfile_parse(const char *bytes, size_t count, char *why_out, size_t len)
+/* jansson asks one pair of functions for all documents, and so one budget is enough: only a parse has one. */
+static size_t budget = SIZE_MAX;
+
+static void *allocate(size_t len)
+{
+	if (len > budget)
+		return NULL;
+	budget -= len;
+	return malloc(len);
+}
+
+json_t *weft_jsonfile_parse_within(size_t memory, const char *bytes, size_t count, char *why_out,
+				   size_t len)
 {
 	json_error_t error;
-	json_t *root = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, &error);
+	json_t *root;
+	bool spent;
 
+	json_set_alloc_funcs(allocate, free);
+	budget = memory;
+	root = json_loadb(bytes, count, JSON_REJECT_DUPLICATES, &error);
+	spent = budget < 4096;
+	budget = SIZE_MAX;
 	if (!root)
 		snprintf(why_out, len, "line %d, column %d: %s", error.line, error.column,
-			 error.text);
+			 spent ? "too large" : error.text);
 	return root;
+}
+
+json_t *weft_jsonfile_parse(const char *bytes, size_t count, char *why_out, size_t len)
+{
+	return weft_jsonfile_parse_within(WEFT_JSONFILE_MEMORY, bytes, count, why_out, len);
 }
 
 /* All of a stream, which may be a pipe of unknown length. */

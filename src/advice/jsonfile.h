@@ -15,8 +15,12 @@
  * why not, with line and column where it is the text's fault. */
 json_t *weft_jsonfile_load(const char *path, char *why_out, size_t len);
 
-/* The same of bytes in memory. */
+/* The same of bytes in memory. What comes of them takes up to WEFT_JSONFILE_MEMORY: a megabyte of "[],[]," would take
+ * forty. */
+#define WEFT_JSONFILE_MEMORY ((size_t)2 << 30)
 json_t *weft_jsonfile_parse(const char *bytes, size_t count, char *why_out, size_t len);
+json_t *weft_jsonfile_parse_within(size_t memory, const char *bytes, size_t count, char *why_out,
+				   size_t len);
 
 /* What is at "spec/template/spec"; no key in it may contain a slash. NULL: not there. */
 json_t *weft_json_at(const json_t *from, const char *path);

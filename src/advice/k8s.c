@@ -21,6 +21,10 @@
 struct cluster {
 	struct weft_findings *f;
 	json_t *nodes, *pods, *sets, *slices; /* own */
+	json_t *by_name; /* owns. The nodes. */
+	json_t *in_slices; /* owns. Devices of DRANET, by node: numbers. */
+	size_t good_nodes, good_pages, good_requests, good_pods; /* Counted, and told once. */
+	bool has_karpenter; /* Some node is of Karpenter's. */
 	bool has_dra; /* Its driver is here: then nodes offer EFAs in slices, and not as a number. */
 };
 
@@ -78,16 +82,18 @@ static const struct weft_instance *type_of(const json_t *node)
 
 static void collect(struct cluster *c, json_t *object)
 {
+	const struct {
+		const char *kind;
+		json_t *into;
+	} kinds[] = { { "Node", c->nodes },
+		      { "Pod", c->pods },
+		      { "DaemonSet", c->sets },
+		      { "ResourceSlice", c->slices } };
 	const char *kind = weft_json_text(object, "kind");
 
-	if (!strcmp(kind, "Node"))
-		json_array_append(c->nodes, object);
-	else if (!strcmp(kind, "Pod"))
-		json_array_append(c->pods, object);
-	else if (!strcmp(kind, "DaemonSet"))
-		json_array_append(c->sets, object);
-	else if (!strcmp(kind, "ResourceSlice"))
-		json_array_append(c->slices, object);
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kind, kinds[i].kind))
+			json_array_append(kinds[i].into, object);
 }
 
 static size_t collected(const struct cluster *c)
@@ -219,29 +225,13 @@ static void check_plugin(struct cluster *c, bool wanted)
 
 /* Nodes */
 
-static uint64_t in_slices(const struct cluster *c, const json_t *node)
-{
-	uint64_t devices = 0;
-	json_t *slice;
-	size_t i;
-
-	weft_json_each(c->slices, i, slice) {
-		const json_t *spec = json_object_get(slice, "spec");
-
-		if (!strcmp(weft_json_text(spec, "driver"), "dra.net") &&
-		    !strcmp(weft_json_text(spec, "nodeName"), name_of(node)))
-			devices += json_array_size(json_object_get(spec, "devices"));
-	}
-	return devices;
-}
-
 /* How many EFAs a node offers. False: by DRA, and the slices were not given. */
 static bool count_efas(const struct cluster *c, const json_t *node, uint64_t *efas_out)
 {
 	*efas_out = quantity_or_0(weft_json_at(node, "status/allocatable"), EFA);
 	if (*efas_out || !c->has_dra)
 		return true;
-	*efas_out = in_slices(c, node);
+	*efas_out = (uint64_t)json_integer_value(json_object_get(c->in_slices, name_of(node)));
 	return json_array_size(c->slices) > 0;
 }
 
@@ -269,14 +259,14 @@ static void check_node(struct cluster *c, const json_t *node, const struct weft_
 				     " or in slices, the type has %u",
 				     name_of(node), type->name, efas, want);
 	else
-		OK(c, K8S_NODE, "%s (%s): %" PRIu64 " EFAs", name_of(node), type->name, efas);
+		c->good_nodes++;
 	if (pages != UINT64_MAX && pages < pages_wanted)
 		weft_findings_report(c->f, WEFT_FINDING_K8S_HUGEPAGES, NULL,
 				     "%s (%s): allocatable " HUGEPAGES " is %" PRIu64
 				     "Mi, the rule gives %" PRIu64 "Mi",
 				     name_of(node), type->name, pages >> 20, pages_wanted >> 20);
 	else if (pages != UINT64_MAX)
-		OK(c, K8S_HUGEPAGES, "%s: %" PRIu64 "Mi", name_of(node), pages >> 20);
+		c->good_pages++;
 }
 
 /* Pods */
@@ -287,17 +277,6 @@ struct pod {
 	const struct weft_instance *type;
 	uint64_t efas, gpus, pages;
 };
-
-static const json_t *find_node(const struct cluster *c, const char *name)
-{
-	json_t *node;
-	size_t i;
-
-	weft_json_each(c->nodes, i, node)
-		if (*name && !strcmp(name_of(node), name))
-			return node;
-	return NULL;
-}
 
 static void check_equal(struct cluster *c, const struct pod *pod, const json_t *resources)
 {
@@ -315,7 +294,7 @@ static void check_equal(struct cluster *c, const struct pod *pod, const json_t *
 					     "pod %s: request and limit of %s differ",
 					     name_of(pod->object), extended[i]);
 		else if (request != UINT64_MAX)
-			OK(c, POD_EQUAL, "pod %s: %s", name_of(pod->object), extended[i]);
+			c->good_requests++;
 	}
 }
 
@@ -349,23 +328,22 @@ static void check_host_path(struct cluster *c, const struct pod *pod)
 	}
 }
 
-static bool is_karpenters(const struct cluster *c, const struct pod *pod)
+static bool has_karpenter_key(const json_t *map)
 {
 	const char *key;
-	json_t *value, *node;
-	size_t i;
+	json_t *value;
 
-	weft_json_each_key(json_object_get(pod->spec, "nodeSelector"), key, value)
+	weft_json_each_key((json_t *)map, key, value)
 		if (!strncmp(key, "karpenter.sh/", 13))
 			return true;
-	if (pod->node)
-		return false;
-	/* Not placed yet: by whoever places pods in this cluster. */
-	weft_json_each(c->nodes, i, node)
-		weft_json_each_key(weft_json_at(node, "metadata/labels"), key, value)
-			if (!strncmp(key, "karpenter.sh/", 13))
-				return true;
 	return false;
+}
+
+/* One that is not placed yet will be, by whoever places pods in this cluster. */
+static bool is_karpenters(const struct cluster *c, const struct pod *pod)
+{
+	return has_karpenter_key(json_object_get(pod->spec, "nodeSelector")) ||
+	       (!pod->node && c->has_karpenter);
 }
 
 static void check_pending(struct cluster *c, const struct pod *pod)
@@ -405,8 +383,7 @@ static void check_share(struct cluster *c, const struct pod *pod)
 				     name_of(pod->object), pod->gpus, pod->type->name, pod->efas,
 				     efas);
 	else
-		OK(c, POD_NO_EFA, "pod %s: %" PRIu64 " GPUs, %" PRIu64 " EFAs",
-		   name_of(pod->object), pod->gpus, pod->efas);
+		c->good_pods++;
 }
 
 static void check_pod(struct cluster *c, const json_t *object)
@@ -415,7 +392,7 @@ static void check_pod(struct cluster *c, const json_t *object)
 	const char *selected = weft_json_text(json_object_get(pod.spec, "nodeSelector"),
 					      "node.kubernetes.io/instance-type");
 
-	pod.node = find_node(c, weft_json_text(pod.spec, "nodeName"));
+	pod.node = json_object_get(c->by_name, weft_json_text(pod.spec, "nodeName"));
 	pod.type = pod.node ? type_of(pod.node) : weft_catalogue_find(selected);
 	add_resources(c, &pod);
 	if (plugin_image(pod.spec))
@@ -429,6 +406,29 @@ static void check_pod(struct cluster *c, const json_t *object)
 		weft_findings_report(c->f, WEFT_FINDING_POD_KARPENTER, NULL,
 				     "pod %s: " HUGEPAGES " %" PRIu64 "Mi", name_of(object),
 				     pod.pages >> 20);
+}
+
+/* So that nothing is looked for in a list. */
+static void make_indexes(struct cluster *c)
+{
+	json_t *one;
+	size_t i;
+
+	weft_json_each(c->nodes, i, one) {
+		json_object_set(c->by_name, name_of(one), one);
+		c->has_karpenter |= has_karpenter_key(weft_json_at(one, "metadata/labels"));
+	}
+	weft_json_each(c->slices, i, one) {
+		const json_t *spec = json_object_get(one, "spec");
+		const char *node = weft_json_text(spec, "nodeName");
+		json_int_t more = (json_int_t)json_array_size(json_object_get(spec, "devices"));
+
+		if (!strcmp(weft_json_text(spec, "driver"), "dra.net"))
+			json_object_set_new(c->in_slices, node,
+					    json_integer(json_integer_value(json_object_get(
+								 c->in_slices, node)) +
+							 more));
+	}
 }
 
 static void gather(struct cluster *c, const struct weft_cloudjson *docs)
@@ -449,18 +449,33 @@ static void gather(struct cluster *c, const struct weft_cloudjson *docs)
 	}
 }
 
+static void report_good(struct cluster *c)
+{
+	if (c->good_nodes)
+		OK(c, K8S_NODE, "%zu nodes offer the EFAs of their type", c->good_nodes);
+	if (c->good_pages)
+		OK(c, K8S_HUGEPAGES, "%zu nodes offer enough", c->good_pages);
+	if (c->good_requests)
+		OK(c, POD_EQUAL, "%zu requests are equal to their limits", c->good_requests);
+	if (c->good_pods)
+		OK(c, POD_NO_EFA, "%zu pods with GPUs ask for EFA", c->good_pods);
+}
+
 void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *findings)
 {
 	struct cluster c = { .f = findings,
 			     .nodes = json_array(),
 			     .pods = json_array(),
 			     .sets = json_array(),
-			     .slices = json_array() };
+			     .slices = json_array(),
+			     .by_name = json_object(),
+			     .in_slices = json_object() };
 	bool wanted = false;
 	json_t *one;
 	size_t i;
 
 	gather(&c, docs);
+	make_indexes(&c);
 	weft_json_each(c.nodes, i, one) {
 		const struct weft_instance *type = type_of(one);
 
@@ -475,8 +490,11 @@ void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *fin
 	}
 	weft_json_each(c.pods, i, one)
 		check_pod(&c, one);
+	report_good(&c);
 	json_decref(c.nodes);
 	json_decref(c.pods);
 	json_decref(c.sets);
 	json_decref(c.slices);
+	json_decref(c.by_name);
+	json_decref(c.in_slices);
 }

@@ -147,6 +147,14 @@ static void weft_findings_add__bounded(void **state)
 		weft_findings_report(&f, WEFT_FINDING_INPUT, NULL, "%u", i);
 	assert_int_equal(f.count, WEFT_FINDINGS_MAX);
 	assert_int_equal(f.dropped, 6);
+	/* The others still have their room. */
+	weft_findings_add(&f, WEFT_FINDING_INPUT, WEFT_SEV_WARN, NULL, "warning");
+	assert_int_equal(f.count, WEFT_FINDINGS_MAX + 1);
+	weft_findings_fix(&f, "kept");
+	assert_string_equal(f.finding[WEFT_FINDINGS_MAX].fix, "kept");
+	weft_findings_report(&f, WEFT_FINDING_INPUT, NULL, "dropped");
+	weft_findings_fix(&f, "of the dropped one");
+	assert_string_equal(f.finding[WEFT_FINDINGS_MAX].fix, "kept");
 	weft_findings_fini(&f);
 	free(big);
 }

@@ -33,6 +33,26 @@ static void weft_jsonfile_parse__deep(void **state)
 	free(deep);
 }
 
+/* Little text that becomes many values. */
+static void weft_jsonfile_parse_within__memory(void **state)
+{
+	size_t len = 300000;
+	char why[200], *many = malloc(len + 1);
+	json_t *root;
+
+	(void)state;
+	assert_non_null(many);
+	many[0] = '[';
+	for (size_t i = 1; i + 3 <= len; i += 3)
+		memcpy(many + i, "[],", 4);
+	many[len - 3] = ']';
+	assert_null(weft_jsonfile_parse_within(1 << 20, many, len - 2, why, sizeof(why)));
+	root = weft_jsonfile_parse(many, len - 2, why, sizeof(why));
+	assert_true(json_array_size(root) > 90000);
+	json_decref(root);
+	free(many);
+}
+
 static void weft_json_at__wrong_types(void **state)
 {
 	const char *text = "{\"a\": {\"b\": [\"c\"], \"s\": \"t\"}, \"n\": null}";
@@ -64,6 +84,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(weft_jsonfile_parse__refused),
 		cmocka_unit_test(weft_jsonfile_parse__deep),
+		cmocka_unit_test(weft_jsonfile_parse_within__memory),
 		cmocka_unit_test(weft_json_at__wrong_types),
 		cmocka_unit_test(weft_jsonfile_load__no_file),
 	};
