@@ -141,6 +141,7 @@ struct weft_region { /* What the key table knows of an MR. */
 	uint8_t gen; /* Upper bits of the key in use. */
 	bool live;
 	struct weft_gpu_mem *gpu; /* owns; NULL: host memory. See mem.h. */
+	uint64_t pinned; /* Host memory that copy engines reach: libcuda's number of it. */
 };
 
 enum weft_wqe_state {

@@ -26,6 +26,7 @@ enum weft_cuda_attr { /* Of a pointer. */
 	WEFT_CUDA_ATTR_MAPPING_BASE = 19,
 };
 
+#define WEFT_CUDA_TYPE_HOST   1u
 #define WEFT_CUDA_TYPE_DEVICE 2u
 
 struct weft_cuda_ipc {

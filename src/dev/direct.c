@@ -42,6 +42,7 @@ enum weft_direct weft_direct_start(struct weft_card *card, const struct weft_gid
 	const struct weft_region *r;
 	struct weft_gpu_stream *st;
 	struct weft_import *import;
+	struct weft_gpu *g;
 	enum weft_direct found;
 	uint64_t here, there;
 	struct weft_copy *c;
@@ -51,21 +52,23 @@ enum weft_direct weft_direct_start(struct weft_card *card, const struct weft_gid
 	    weft_conf_get()->gpu != WEFT_CONF_GPU_AUTO)
 		return WEFT_DIRECT_NO;
 	r = weft_region_find(card, wr->sge[0].lkey, false);
-	if (!r || !r->gpu || !r->gpu->gpu)
+	if (!r || (r->gpu ? !r->gpu->gpu : !r->pinned))
 		return WEFT_DIRECT_NO;
+	g = r->gpu ? r->gpu->gpu : card->gpus;
 	here = (uintptr_t)r->mr.addr + (wr->sge[0].addr - r->mr.iova);
-	if (!weft_mem_is_alive(r->gpu, (const void *)(uintptr_t)here))
+	if (r->gpu ? !weft_mem_is_alive(r->gpu, (const void *)(uintptr_t)here)
+		   : weft_mem_pinned((const void *)(uintptr_t)here, wqe->len) != r->pinned)
 		return WEFT_DIRECT_LOCAL;
-	st = choose(r->gpu->gpu, wqe->len);
+	st = choose(g, wqe->len);
 	if (!st)
 		return WEFT_DIRECT_LATER;
-	found = weft_share_find(card, to, r->gpu->gpu, wr->rkey, wr->raddr, wqe->len,
+	found = weft_share_find(card, to, g, wr->rkey, wr->raddr, wqe->len,
 				read ? WEFT_ACCESS_REMOTE_READ : WEFT_ACCESS_REMOTE_WRITE, &there,
 				&import);
 	if (found != WEFT_DIRECT_STARTED)
 		return found;
 	c = &st->copy[st->tail % WEFT_GPU_COPIES];
-	if (!start(r->gpu->gpu, st, c->event, read ? here : there, read ? there : here, wqe->len)) {
+	if (!start(g, st, c->event, read ? here : there, read ? there : here, wqe->len)) {
 		if (import)
 			import->busy--;
 		return WEFT_DIRECT_LOCAL;

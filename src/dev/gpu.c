@@ -159,6 +159,21 @@ bool weft_mem_is_alive(const struct weft_gpu_mem *mem, const void *at)
 	       attr(weft_cuda_get(), WEFT_CUDA_ATTR_BUFFER_ID, (uintptr_t)at) == mem->id;
 }
 
+uint64_t weft_mem_pinned(const void *addr, uint64_t len)
+{
+	const struct weft_cuda *cuda = weft_cuda_get();
+	uint64_t p = (uintptr_t)addr, start, size;
+
+	if (!cuda || weft_conf_get()->gpu != WEFT_CONF_GPU_AUTO ||
+	    (uint32_t)attr(cuda, WEFT_CUDA_ATTR_MEMORY_TYPE, p) != WEFT_CUDA_TYPE_HOST)
+		return 0;
+	start = attr(cuda, WEFT_CUDA_ATTR_RANGE_START, p);
+	size = attr(cuda, WEFT_CUDA_ATTR_RANGE_SIZE, p);
+	if (p < start || len > size || p - start > size - len)
+		return 0;
+	return attr(cuda, WEFT_CUDA_ATTR_BUFFER_ID, p);
+}
+
 /* How other processes can map it. That they cannot is no error: then it is staged. */
 static void export(const struct weft_cuda *cuda, struct weft_gpu_mem *mem, uint64_t p, uint64_t len)
 {

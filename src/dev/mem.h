@@ -10,7 +10,8 @@
  * Staged: between packets and the GPU, by pinned host memory. What arrives is on its way when weft_mem_put returns, and in its
  * place when weft_mem_settle does; nobody is told of bytes that are not settled.
  *
- * Direct: a WRITE or READ between memory of GPUs, of processes of this host, is one copy from the one to the other.
+ * Direct: a WRITE or READ between memory of GPUs, of processes of this host, is one copy from the one to the other. So is one
+ * between pinned memory here and a GPU's there.
  * The target's memory is mapped into this process (share.c), which takes milliseconds and is done by a thread of its
  * own; the copy is started, and asked for whenever the card works.
  *
@@ -36,6 +37,9 @@ struct weft_gpu;
 int weft_mem_classify(struct weft_card *card, const void *addr, uint64_t len,
 		      struct weft_gpu_mem **gpu_out);
 void weft_mem_forget(struct weft_gpu_mem *gpu); /* Neither is this. NULL is good. */
+
+/* Host memory that copy engines can reach: the number of its allocation; else 0. */
+uint64_t weft_mem_pinned(const void *addr, uint64_t len);
 
 /* Was it not freed meanwhile? */
 bool weft_mem_is_alive(const struct weft_gpu_mem *gpu, const void *at);

@@ -174,6 +174,7 @@ int weft_mr_create(struct weft_pd *pd, void *addr, uint64_t length, uint64_t iov
 	struct weft_region *r;
 	struct weft_gpu_mem *gpu;
 	uint32_t index, caps = card->info->caps, key;
+	uint64_t pinned;
 	int err;
 
 	if (card->dead)
@@ -194,6 +195,7 @@ int weft_mr_create(struct weft_pd *pd, void *addr, uint64_t length, uint64_t iov
 		return err;
 	if (!gpu && !is_mapped(addr, length))
 		return -EFAULT;
+	pinned = gpu ? 0 : weft_mem_pinned(addr, length);
 	weft_card_lock(card);
 	err = region_alloc(card, &index);
 	if (!err) {
@@ -210,6 +212,7 @@ int weft_mr_create(struct weft_pd *pd, void *addr, uint64_t length, uint64_t iov
 		};
 		r->live = true;
 		r->gpu = gpu;
+		r->pinned = pinned;
 		weft_share_add(card, r);
 		pd->refs++;
 		*mr_out = &r->mr;

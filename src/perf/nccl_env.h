@@ -20,6 +20,8 @@ static inline bool weft_nccl_setenv(const char *dir)
 	       !setenv("NCCL_NET_PLUGIN", "weft", 1) && !setenv("NCCL_NET", "weft", 1) &&
 	       /* However far apart NCCL thinks that a GPU and the card are: the card is nowhere. */
 	       !setenv("NCCL_NET_GDR_LEVEL", "SYS", 0) &&
+	       /* Loading a kernel at its first use waits for NCCL's, and holds what our copies need meanwhile. */
+	       !setenv("CUDA_MODULE_LOADING", "EAGER", 0) &&
 	       /* One channel's kernel moves some 20 GB/s, and long messages cost no more than short ones. */
 	       !setenv("NCCL_MIN_NCHANNELS", "16", 0) && !setenv("NCCL_BUFFSIZE", "8388608", 0);
 }

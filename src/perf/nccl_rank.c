@@ -14,7 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PERIOD (1u << 20)
+#define PERIOD    (1u << 20)
+#define QUEUE_MAX 256u
 
 enum { /* NCCL's and CUDA's numbers. */
 	NCCL_SUM = 0,
@@ -278,8 +279,12 @@ static void measure(uint32_t row, bool in_place)
 		run_once(send, recv, n);
 	barrier();
 	start = now_us();
-	for (uint32_t i = 0; i < opts->iters; i++)
+	for (uint32_t i = 0; i < opts->iters; i++) {
+		/* With too many in the queue, a launch waits in CUDA, where nobody asks whether a peer is gone. */
+		if (i && i % QUEUE_MAX == 0)
+			wait_for_stream();
 		run_once(send, recv, n);
+	}
 	wait_for_stream();
 	shared->row[rank][row].us[in_place] = (now_us() - start) / opts->iters;
 }
@@ -340,6 +345,9 @@ static void start(uint32_t device)
 	if (!lib)
 		_exit(2);
 	cuda("cudaGetDeviceCount", lib->cudaGetDeviceCount(&count));
+	/* NCCL lets ranks of different hosts have the same GPU: slow, since they take turns, but it works. */
+	if (opts->hosts == opts->ranks && count > 0)
+		device %= (uint32_t)count;
 	if (device >= (uint32_t)count) {
 		fprintf(stderr, "weft perf nccl: rank %u wants GPU %u, and there are %d\n", rank,
 			device, count);

@@ -26,7 +26,7 @@ struct alloc {
 	uint64_t at, len, id;
 	uint8_t *shadow; /* Where the bytes are. */
 	int fd, dev;
-	bool imported, mapped;
+	bool imported, mapped, is_host;
 };
 
 struct op {
@@ -105,6 +105,16 @@ EXPORT void *fake_cuda_alloc(int dev, size_t len)
 	return p;
 }
 
+EXPORT void *fake_cuda_host(size_t len)
+{
+	struct alloc *a = find((uintptr_t)fake_cuda_alloc(0, len));
+
+	munmap((void *)(uintptr_t)a->at, a->len);
+	a->at = (uintptr_t)a->shadow;
+	a->is_host = true;
+	return a->shadow;
+}
+
 EXPORT void fake_cuda_free(void *p)
 {
 	pthread_mutex_lock(&lock);
@@ -162,7 +172,7 @@ API(cuPointerGetAttribute, void *data, int attr, weft_cuptr p)
 					     : (uintptr_t)(fault("foreign") ? &foreign : &primary);
 			break;
 		case WEFT_CUDA_ATTR_MEMORY_TYPE:
-			value = WEFT_CUDA_TYPE_DEVICE;
+			value = a->is_host ? WEFT_CUDA_TYPE_HOST : WEFT_CUDA_TYPE_DEVICE;
 			break;
 		case WEFT_CUDA_ATTR_BUFFER_ID:
 			value = a->id;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 void *fake_cuda_alloc(int dev, size_t len);
+void *fake_cuda_host(size_t len); /* Pinned; never freed. */
 void fake_cuda_free(void *p);
 void fake_cuda_write(void *p, const void *data, size_t len);
 void fake_cuda_read(const void *p, void *data, size_t len);

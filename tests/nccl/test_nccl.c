@@ -35,6 +35,7 @@ static enum {
 /* The stand-in's, once a process has loaded it. */
 static struct {
 	__typeof__(fake_cuda_alloc) *alloc;
+	__typeof__(fake_cuda_host) *host;
 	__typeof__(fake_cuda_free) *free;
 	__typeof__(fake_cuda_write) *write;
 	__typeof__(fake_cuda_read) *read;
@@ -96,12 +97,14 @@ static void load_cuda(void)
 
 	CHECK(lib);
 	*(void **)&gpu.alloc = dlsym(lib, "fake_cuda_alloc");
+	*(void **)&gpu.host = dlsym(lib, "fake_cuda_host");
 	*(void **)&gpu.free = dlsym(lib, "fake_cuda_free");
 	*(void **)&gpu.write = dlsym(lib, "fake_cuda_write");
 	*(void **)&gpu.read = dlsym(lib, "fake_cuda_read");
 	*(void **)&gpu.mapped = dlsym(lib, "fake_cuda_mapped");
 	*(void **)&gpu.copied = dlsym(lib, "fake_cuda_copied");
-	CHECK(gpu.alloc && gpu.free && gpu.write && gpu.read && gpu.mapped && gpu.copied);
+	CHECK(gpu.alloc && gpu.host && gpu.free && gpu.write && gpu.read && gpu.mapped &&
+	      gpu.copied);
 }
 
 static uint8_t *allocate(void)
@@ -499,6 +502,18 @@ static void case_direct(struct side *s, int who)
 	exchange(s, who, BUFFER, 100000, 3);
 }
 
+/* From pinned memory to a GPU, as NCCL's smallest messages go. */
+static void case_pinned(struct side *s, int who)
+{
+	CHECK(!face_dereg(&s->f, s->send, s->smem));
+	s->sbuf = gpu.host(BUFFER);
+	CHECK(!face_reg(&s->f, s->send, s->sbuf, BUFFER, NCCL_PTR_HOST, &s->smem));
+	exchange(s, who, BUFFER, 8, 1);
+	exchange(s, who, BUFFER, BUFFER, 2);
+	case_group(s, who);
+	CHECK(gpu.copied() > BUFFER);
+}
+
 static void case_staged(struct side *s, int who)
 {
 	exchange(s, who, BUFFER, 0, 4);
@@ -604,6 +619,7 @@ static void run_gpu(bool direct)
 {
 	if (direct) {
 		run("GPU to GPU", 11, case_direct, false);
+		run("pinned memory to GPU", 11, case_pinned, false);
 		setenv("FAKE_CUDA", "vmm", 1);
 		run("GPU to GPU, mappings", 11, case_direct, false);
 		setenv("FAKE_CUDA", "noipc", 1);
