@@ -138,20 +138,28 @@ static void say_ratios(const struct sayer *s, const struct weft_perf_run *a,
 	uint32_t rows = a->rows < b->rows ? a->rows : b->rows;
 
 	for (uint32_t i = 0, end; i < rows; i = end) {
-		double low = ratio_of(a, b, i), high = low;
-		char sentence[256], from[32], to[32];
+		double low = ratio_of(a, b, i), high = low, least, most;
+		char sentence[256], from[32], to[32], range[80], factor[48];
 		int class = class_of(low);
 
 		for (end = i + 1; end < rows && class_of(ratio_of(a, b, end)) == class; end++) {
 			low = fmin(low, ratio_of(a, b, end));
 			high = fmax(high, ratio_of(a, b, end));
 		}
-		snprintf(sentence, sizeof(sentence), "%s to %s: %s%s (%.1f to %.1f times as fast)",
+		snprintf(range, sizeof(range), "%s%s%s",
 			 weft_perf_size_text(a->row[i].bytes, from, sizeof(from)),
-			 weft_perf_size_text(a->row[end - 1].bytes, to, sizeof(to)),
+			 end - i > 1 ? " to " : "",
+			 end - i > 1 ? weft_perf_size_text(a->row[end - 1].bytes, to, sizeof(to))
+				     : "");
+		least = class < 0 ? 1 / high : low;
+		most = class < 0 ? 1 / low : high;
+		if (most - least < 0.05)
+			snprintf(factor, sizeof(factor), "%.1f", most);
+		else
+			snprintf(factor, sizeof(factor), "%.1f to %.1f", least, most);
+		snprintf(sentence, sizeof(sentence), "%s: %s%s (%s times as fast)", range,
 			 class ? weft_perf_run_name(class > 0 ? a : b) : "about the same",
-			 class ? " is faster" : "", class < 0 ? 1 / high : low,
-			 class < 0 ? 1 / low : high);
+			 class ? " is faster" : "", factor);
 		s->say(s->arg, sentence);
 	}
 }

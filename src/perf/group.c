@@ -148,12 +148,12 @@ static bool blame(struct run *r)
 	return false;
 }
 
-/* Text of the other end: terminated and printable. */
+/* Text of the other end: terminated, printable, and one field of CSV. */
 static void clean(char text[WEFT_PERF_NAME_MAX])
 {
 	text[WEFT_PERF_NAME_MAX - 1] = 0;
 	for (char *p = text; *p; p++)
-		if (*p < ' ' || *p > '~')
+		if (*p < ' ' || *p > '~' || *p == ',' || *p == '"')
 			*p = '?';
 }
 
@@ -411,7 +411,7 @@ static bool introduce(struct run *r)
 		}
 		cards = m->cards < cards ? m->cards : cards;
 	}
-	all = malloc(r->ranks * cards * sizeof(*all));
+	all = calloc((size_t)r->ranks * cards, sizeof(*all));
 	if (!all) {
 		snprintf(r->why, r->why_len, "out of memory");
 		return false;

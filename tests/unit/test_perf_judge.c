@@ -45,8 +45,8 @@ static void weft_perf_compare_print__published_table(void **state)
 		"| 2 MB         | 6.5         | 1.75        | 3.7 x         |\n"
 		"| 2 GB         | 77.35       | 4.13        | 18.7 x        |\n"
 		"\n"
-		"- 8 B to 8 B: about the same (1.0 to 1.0 times as fast)\n"
-		"- 4 KB to 4 KB: tcp is faster (1.2 to 1.2 times as fast)\n"
+		"- 8 B: about the same (1.0 times as fast)\n"
+		"- 4 KB: tcp is faster (1.2 times as fast)\n"
 		"- 512 KB to 2 GB: EFA is faster (3.0 to 18.7 times as fast)\n";
 	char *text = NULL;
 	size_t len = 0;
