@@ -63,6 +63,19 @@ static json_t *interfaces_of(const struct walk *w, const json_t *instance)
 		       : json_object_get(w->interfaces, weft_json_text(instance, "InstanceId"));
 }
 
+/* An account has other machines, too: one whose type has no EFA, and that got none, is no part of the job. */
+static bool takes_part(const struct walk *w, const json_t *instance)
+{
+	const char *type = weft_json_text(instance, "InstanceType");
+	json_t *interfaces = interfaces_of(w, instance), *one;
+	bool any = !*type || weft_catalogue_find(type);
+	size_t i;
+
+	weft_json_each(interfaces, i, one)
+		any |= is_efa(one);
+	return any;
+}
+
 static void collect_instances(struct walk *w)
 {
 	for (size_t d = 0; d < w->docs->count; d++) {
@@ -75,7 +88,7 @@ static void collect_instances(struct walk *w)
 					weft_json_text(json_object_get(instance, "State"), "Name");
 
 				if (!strcmp(state, "terminated") || !strcmp(state, "stopped") ||
-				    !strcmp(state, "shutting-down"))
+				    !strcmp(state, "shutting-down") || !takes_part(w, instance))
 					continue;
 				json_array_append(w->instances, instance);
 			}

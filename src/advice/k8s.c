@@ -391,7 +391,11 @@ static void check_pod(struct cluster *c, const json_t *object)
 	struct pod pod = { .object = object, .spec = json_object_get(object, "spec") };
 	const char *selected = weft_json_text(json_object_get(pod.spec, "nodeSelector"),
 					      "node.kubernetes.io/instance-type");
+	const char *phase = weft_json_text(json_object_get(object, "status"), "phase");
 
+	/* What has ended holds nothing any more. */
+	if (!strcmp(phase, "Succeeded") || !strcmp(phase, "Failed"))
+		return;
 	pod.node = json_object_get(c->by_name, weft_json_text(pod.spec, "nodeName"));
 	pod.type = pod.node ? type_of(pod.node) : weft_catalogue_find(selected);
 	add_resources(c, &pod);

@@ -328,6 +328,11 @@ aws_row("sg-shared", "fail", "different groups",
         aws(instance("i-1"), instance("i-2", interfaces=[interface(i, groups=["sg-2"]) for i in range(4)])), PAIR)
 aws_row("aws-zone", "fail", "two zones", aws(instance("i-1"), instance("i-2", zone="us-west-2b")), PAIR)
 aws_row("aws-vpc", "fail", "two VPCs", aws(instance("i-1"), instance("i-2", vpc="vpc-2")), PAIR)
+bastion = instance("i-3", kind="t3.micro", zone="us-west-2b", vpc="vpc-2", placement="", interfaces=[])
+for name in ("aws-zone", "aws-vpc", "aws-types"):
+    aws_row(name, "fail", "beside a bastion host that is no part of it",
+            aws(instance("i-1"), instance("i-2", kind="p5.48xlarge", zone="us-west-2b", vpc="vpc-2"), bastion),
+            aws(instance("i-1"), instance("i-2"), bastion))
 aws_row("aws-types", "fail", "p4d with p5",
         aws(instance("i-1"), instance("i-2", kind="p5.48xlarge", interfaces=[interface(i) for i in range(32)])), PAIR)
 aws_row("aws-cards", "warn", "one EFA of four", aws(instance("i-1", interfaces=[interface(0)])), PAIR)
@@ -424,6 +429,8 @@ claims = pod(efas=None)
 claims["spec"]["resourceClaims"] = [{"name": "efa", "resourceClaimTemplateName": "efa"}]
 k8s_row("pod-no-efa", "warn", "GPUs without EFA, against a claim", k8s(node(), pod(efas=None), plugin()), k8s(node(), claims, plugin()))
 k8s_row("k8s-hugepages", "warn", "5120Mi", k8s(node(pages="5120Mi"), plugin()))
+k8s_row("pod-no-efa", "warn", "GPUs without EFA, against a pod that has ended", k8s(node(), pod(efas=None), plugin()),
+        k8s(node(), pod(efas=None, phase="Succeeded"), pod(efas=None, phase="Failed"), plugin()))
 k8s_row("pod-no-efa", "warn", "GPUs without EFA", k8s(node(), pod(efas=None), plugin()))
 k8s_row("pod-no-efa", "warn", "the single GPU of a p5.4xlarge",
         k8s(node(kind="p5.4xlarge", efas="1", pages=None), pod(efas=None, gpus="1"), plugin()),
