@@ -111,13 +111,16 @@ static void stack_row_text(const char *layer, const struct weft_lib *lib)
 	if (!lib)
 		printf("%-14s -\n", layer);
 	else
-		printf("%-14s %-12s /%s\n", layer, lib->version[0] ? lib->version : "?", lib->real);
+		printf("%-14s %-14s %-14s /%s\n", layer, lib->version[0] ? lib->version : "?",
+		       weft_lib_abi(lib) ? weft_lib_abi(lib) : "-", lib->real);
 }
 
 static void stack_row_json(const char *layer, const struct weft_lib *lib, bool first)
 {
 	printf("%s\n  {\"layer\": \"%s\", \"version\": ", first ? "" : ",", layer);
 	weft_json_string(lib && lib->version[0] ? lib->version : NULL);
+	fputs(", \"abi\": ", stdout);
+	weft_json_string(lib ? weft_lib_abi(lib) : NULL);
 	fputs(", \"path\": ", stdout);
 	if (lib) {
 		char path[WEFT_ROOT_PATH_MAX + 1];

@@ -80,6 +80,15 @@ const char *weft_lib_name(enum weft_lib_family family)
 	return families[family].name;
 }
 
+const char *weft_lib_abi(const struct weft_lib *lib)
+{
+	/* In the order of their making; the first one is the name of the file. */
+	for (size_t i = lib->elf.define_count; i > 1; i--)
+		if (!strstr(lib->elf.defines[i - 1], "PRIVATE"))
+			return lib->elf.defines[i - 1];
+	return NULL;
+}
+
 /* One library */
 
 /* "libibverbs.so.1.14.44.0" is of rdma-core 44.0, "libnccl.so.2.18.5" is what it says; others count ABI only. */

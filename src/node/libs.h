@@ -19,6 +19,10 @@ enum weft_lib_family {
 	WEFT_LIB_FAMILIES,
 };
 
+struct weft_lib;
+
+/* The newest symbol version that it defines ("FABRIC_1.6"): its ABI. NULL: it has none. */
+const char *weft_lib_abi(const struct weft_lib *lib);
 const char *weft_lib_name(enum weft_lib_family family); /* "libfabric" */
 
 struct weft_lib {

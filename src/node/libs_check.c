@@ -19,8 +19,14 @@ struct audit {
 
 static const char *described(const struct weft_lib *lib, char *buf, size_t len)
 {
-	snprintf(buf, len, "/%.300s%s%s%s", lib->real, lib->version[0] ? " (" : "", lib->version,
-		 lib->version[0] ? ")" : "");
+	const char *abi = weft_lib_abi(lib);
+	bool both = lib->version[0] && abi;
+
+	if (!lib->version[0] && !abi)
+		snprintf(buf, len, "/%.300s", lib->real);
+	else
+		snprintf(buf, len, "/%.300s (%s%s%s)", lib->real, lib->version, both ? ", " : "",
+			 abi ? abi : "");
 	return buf;
 }
 

@@ -507,7 +507,7 @@ text, status = info(P5, "--stack")
 report("/opt/amazon/efa/lib64/libfabric.so.1.26.0" in text and "aws-ofi-nccl   1.13.2" in text and "2.15.3g" in text, "info --stack", text)
 stack = json.loads(info(P5, "--stack", "--json")[0])
 report([r["layer"] for r in stack["stack"] if r["path"]] == ["MPI", "NCCL", "aws-ofi-nccl", "libfabric", "libefa", "libibverbs"]
-       and stack["cards"] == 32, "info --stack --json", stack)
+       and {r["layer"]: r["abi"] for r in stack["stack"]}["libibverbs"] == "IBVERBS_1.14" and stack["cards"] == 32, "info --stack --json", stack)
 text, status = info(P4D, "--fi")
 report(text.count("provider: efa\n") == 4 and "    domain: rdmap16s27-rdm\n    version: 122.0\n" in text, "info --fi: a block for each card", text)
 report(len(json.loads(info(no_driver, "--fi", "--json")[0])) == 3, "info --fi: no card without a driver")
