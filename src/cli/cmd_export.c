@@ -4,6 +4,7 @@
  * A sample is taken when somebody asks, at most once a second, so that an exporter nobody scrapes costs nothing and
  * two servers that scrape see the same. The alarm compares samples that are some seconds apart: the last one
  * and the one before, whoever asked for them. */
+#define _GNU_SOURCE
 #include "base/units.h"
 #include "cli/args.h"
 #include "cli/cli.h"
@@ -12,6 +13,7 @@
 #include "watch/metrics.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,11 +61,29 @@ struct exporter {
 };
 
 static volatile sig_atomic_t told_to_end;
+static sigset_t waiting; /* What is blocked while we wait. Else SIGINT and SIGTERM are, too. */
 
 static void on_signal(int number)
 {
 	(void)number;
 	told_to_end = 1;
+}
+
+static void catch_signals(void)
+{
+	struct sigaction action;
+	sigset_t ours;
+
+	memset(&action, 0, sizeof(action));
+	action.sa_handler = on_signal;
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGINT);
+	sigaddset(&ours, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &ours, &waiting);
+	sigdelset(&waiting, SIGINT);
+	sigdelset(&waiting, SIGTERM);
 }
 
 static weft_ns now_ns(void)
@@ -142,16 +162,17 @@ static int write_again_and_again(struct exporter *e)
 
 	for (;;) {
 		struct timespec ts;
+		weft_ns now;
 
 		status = write_once(e);
 		if (status || once)
 			return status;
 		next = WEFT_MAX(next + e->o.interval, now_ns());
-		ts.tv_sec = (time_t)(next / 1000000000u);
-		ts.tv_nsec = (long)(next % 1000000000u);
-		while (!told_to_end &&
-		       clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
-			;
+		while (!told_to_end && (now = now_ns()) < next) {
+			ts.tv_sec = (time_t)((next - now) / 1000000000u);
+			ts.tv_nsec = (long)((next - now) % 1000000000u);
+			(void)ppoll(NULL, 0, &ts, &waiting);
+		}
 		if (told_to_end)
 			return 0;
 	}
@@ -168,7 +189,7 @@ static int serve(struct exporter *e)
 	}
 	fprintf(stderr, CMD ": http://%s/metrics\n", weft_http_where(http));
 	while (!told_to_end)
-		weft_http_serve(http, now_ns() + WEFT_S(60));
+		weft_http_serve(http, now_ns() + WEFT_S(60), &waiting);
 	weft_http_close(http);
 	return 0;
 }
@@ -261,7 +282,6 @@ int weft_cmd_export(int argc, char **argv)
 {
 	struct exporter e = { 0 };
 	struct weft_watch_options options;
-	struct sigaction action;
 	char why[300];
 	int status;
 
@@ -274,10 +294,7 @@ int weft_cmd_export(int argc, char **argv)
 		fprintf(stderr, CMD ": %s\n", why);
 		return 2;
 	}
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = on_signal; /* Without SA_RESTART: waiting ends. */
-	(void)sigaction(SIGINT, &action, NULL);
-	(void)sigaction(SIGTERM, &action, NULL);
+	catch_signals();
 	status = e.o.textfile ? write_again_and_again(&e) : serve(&e);
 	weft_sample_free(e.before);
 	weft_sample_free(e.now);

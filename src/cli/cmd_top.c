@@ -353,7 +353,7 @@ static bool on_key(struct weft_screen *s, enum weft_tty_key key, char letter)
 
 static bool draw(struct top *t)
 {
-	struct weft_screen_lines lines;
+	struct weft_screen_lines lines = { NULL, 0 };
 
 	weft_tty_size(&t->screen.width, &t->screen.height);
 	if (!weft_screen_compose(&t->screen, t->now, &t->rates, &lines)) {
@@ -396,8 +396,8 @@ static void interact(struct top *t)
 		}
 		if (!draw(t))
 			return;
-		/* Paused, or at its end, nothing changes by itself. */
-		key = weft_tty_wait(t->screen.paused || ended ? WEFT_S(60) : next - now, &letter);
+		/* Paused, or at its end, nothing changes by itself; but a signal may come just before the wait. */
+		key = weft_tty_wait(t->screen.paused || ended ? WEFT_S(1) : next - now, &letter);
 		if (!on_key(&t->screen, key, letter))
 			return;
 		if (t->screen.paused)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A server for scrapers.
  *
- * Every connection is a small state: reading a request, then writing an answer. poll() waits for all of them; each has
+ * Every connection is a small state: reading a request, writing an answer, reading until the client closes. poll() waits for all of them; each has
  * a deadline for the whole of it, so that bytes that drip in do not keep a place, and when the places are full
  * the oldest gives way to the newest. Requests are read up to a limit and answered with Connection: close. */
 #define _GNU_SOURCE
@@ -22,6 +22,7 @@
 #define CLIENTS_MAX 32u
 #define REQUEST_MAX 8192u
 #define LIFE        WEFT_S(10)
+#define DRAIN       WEFT_S(1)
 
 struct client {
 	int fd;
@@ -299,9 +300,22 @@ static bool on_writable(struct client *c)
 	c->sent += (size_t)sent;
 	if (c->sent < c->len)
 		return true;
-	/* What the client still sends would make close() a reset, and the answer could be lost. */
-	(void)shutdown(c->fd, SHUT_WR);
-	return false;
+	c->until = WEFT_MIN(c->until, now_ns() + DRAIN);
+	return !shutdown(c->fd, SHUT_WR);
+}
+
+/* The answer is out. Closing while the client still sends would be a reset, which may overtake it. */
+static bool on_rest(struct client *c)
+{
+	char rest[4096];
+	ssize_t got = recv(c->fd, rest, sizeof(rest), 0);
+
+	return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+static bool is_answering(const struct client *c)
+{
+	return c->answer && c->sent < c->len;
 }
 
 static void serve_clients(struct weft_http *h, const struct pollfd *fds)
@@ -313,18 +327,21 @@ static void serve_clients(struct weft_http *h, const struct pollfd *fds)
 		bool keep = c->until > now;
 
 		if (keep && fds[i].revents)
-			keep = c->answer ? on_writable(c) : on_readable(h, c);
+			keep = is_answering(c) ? on_writable(c)
+			       : c->answer     ? on_rest(c)
+					       : on_readable(h, c);
 		if (!keep)
 			drop(h, i);
 	}
 }
 
-void weft_http_serve(struct weft_http *h, weft_ns until)
+void weft_http_serve(struct weft_http *h, weft_ns until, const sigset_t *waiting)
 {
 	for (;;) {
 		struct pollfd fds[CLIENTS_MAX + 1];
 		weft_ns now = now_ns(), next = until;
 		uint32_t clients = h->clients;
+		struct timespec ts;
 
 		if (now >= until)
 			return;
@@ -336,7 +353,9 @@ void weft_http_serve(struct weft_http *h, weft_ns until)
 		}
 		fds[clients] = (struct pollfd){ .fd = h->fd, .events = POLLIN };
 		next = next > now ? next - now : 0;
-		if (poll(fds, clients + 1, (int)(WEFT_MIN(next, WEFT_S(60)) / 1000000 + 1)) < 0)
+		ts.tv_sec = (time_t)(next / 1000000000u);
+		ts.tv_nsec = (long)(next % 1000000000u);
+		if (ppoll(fds, clients + 1, &ts, waiting) < 0)
 			return;
 		serve_clients(h, fds);
 		if (fds[clients].revents)

@@ -6,6 +6,8 @@
  * wrong costs a place for a few seconds and nobody else anything. */
 #include "base/types.h"
 
+#include <signal.h>
+
 struct weft_http;
 
 /* What GET /metrics gets. *body_out (of *len_out bytes) is the callee's to free(). False: it cannot be had now (503). */
@@ -19,7 +21,8 @@ void weft_http_close(struct weft_http *http);
 /* The address that it has: with the port that was chosen, when 0 was asked for. */
 const char *weft_http_where(const struct weft_http *http);
 
-/* Serves until the deadline (CLOCK_MONOTONIC), or a signal. */
-void weft_http_serve(struct weft_http *http, weft_ns until);
+/* Serves until the deadline (CLOCK_MONOTONIC), or a signal. `waiting`: the signals that are blocked while it waits, and
+ * at no other time: one that comes in between is then not lost. */
+void weft_http_serve(struct weft_http *http, weft_ns until, const sigset_t *waiting);
 
 #endif

@@ -81,29 +81,36 @@ static void say_why(struct known *k, const char *text)
 }
 
 /* Variables decide: who chose another network is not on the wrong one. True: they did choose. */
+static bool take_variable(struct known *k, const char *v)
+{
+	if (!strncmp(v, "FI_PROVIDER=", 12) && v[12]) {
+		bool efa = strstr(v + 12, "efa") != NULL;
+
+		if (efa && v[12] != '^')
+			say_why(k, "FI_PROVIDER names efa");
+		/* A list of what is left out chooses nothing, unless it leaves out efa. */
+		return efa || v[12] != '^';
+	}
+	if (!strncmp(v, "NCCL_NET=", 9) && v[9]) {
+		if (!strcasecmp(v + 9, "ofi") || !strcasecmp(v + 9, "AWS Libfabric") ||
+		    !strcasecmp(v + 9, "weft"))
+			say_why(k, "NCCL_NET names a plugin for EFA");
+		return true;
+	}
+	if (!strncmp(v, "HOSTNAME=", 9) && !k->proc.pod[0] && k->proc.pod_uid[0])
+		snprintf(k->proc.pod, sizeof(k->proc.pod), "%.127s", v + 9);
+	return false;
+}
+
 static bool look_at_variables(struct weft_root *root, struct known *k)
 {
 	static char text[65536];
 	ssize_t len = weft_root_text(root, text, sizeof(text), "proc/%u/environ", k->pid);
+	bool chosen = false;
 
-	for (ssize_t at = 0; at < len; at += (ssize_t)strlen(text + at) + 1) {
-		const char *v = text + at;
-
-		if (!strncmp(v, "FI_PROVIDER=", 12) && v[12]) {
-			if (strstr(v + 12, "efa"))
-				say_why(k, "FI_PROVIDER names efa");
-			return true;
-		}
-		if (!strncmp(v, "NCCL_NET=", 9) && v[9]) {
-			if (!strcasecmp(v + 9, "ofi") || !strcasecmp(v + 9, "AWS Libfabric") ||
-			    !strcasecmp(v + 9, "weft"))
-				say_why(k, "NCCL_NET names a plugin for EFA");
-			return true;
-		}
-		if (!strncmp(v, "HOSTNAME=", 9) && !k->proc.pod[0] && k->proc.pod_uid[0])
-			snprintf(k->proc.pod, sizeof(k->proc.pod), "%.127s", v + 9);
-	}
-	return false;
+	for (ssize_t at = 0; at < len; at += (ssize_t)strlen(text + at) + 1)
+		chosen |= take_variable(k, text + at);
+	return chosen;
 }
 
 static void look_at_maps(struct weft_root *root, struct known *k)
@@ -431,14 +438,22 @@ static void add_cards(const struct weft_watch_procs *p, const struct known *k,
 	}
 }
 
-/* What a page of counters has said of it already (soft.c), or a new one. */
+/* What a page of counters has said of it already (soft.c). A page has the pid of its own namespace: that alone may be
+ * somebody else. NULL: nothing. */
+static struct weft_watch_proc *page_of(const struct weft_sample *sample, const struct known *k)
+{
+	for (uint32_t i = 0; i < sample->procs; i++)
+		if (sample->proc[i].pid == k->pid && !strcmp(sample->proc[i].comm, k->proc.comm))
+			return &sample->proc[i];
+	return NULL;
+}
+
+/* That, or a new one. */
 static struct weft_watch_proc *place_of(struct weft_sample *sample, const struct known *k)
 {
-	struct weft_watch_proc *proc = NULL, was;
+	struct weft_watch_proc *proc, was;
 
-	for (uint32_t i = 0; i < sample->procs && !proc; i++)
-		if (sample->proc[i].pid == k->pid)
-			proc = &sample->proc[i];
+	proc = page_of(sample, k);
 	if (!proc) {
 		proc = weft_sample_add_proc(sample);
 		if (proc)
@@ -454,14 +469,6 @@ static struct weft_watch_proc *place_of(struct weft_sample *sample, const struct
 	return proc;
 }
 
-static bool has_page(const struct weft_sample *sample, uint32_t pid)
-{
-	for (uint32_t i = 0; i < sample->procs; i++)
-		if (sample->proc[i].pid == pid)
-			return true;
-	return false;
-}
-
 void weft_watch_procs_take(struct weft_watch_procs *p, struct weft_root *root,
 			   const char (*uverbs)[64], struct weft_sample *sample)
 {
@@ -472,7 +479,7 @@ void weft_watch_procs_take(struct weft_watch_procs *p, struct weft_root *root,
 		struct known *k = p->known[i];
 		struct weft_watch_proc *proc;
 
-		if (!k->matters && !has_page(sample, k->pid))
+		if (!k->matters && !page_of(sample, k))
 			continue;
 		k->matters = true;
 		add_tcp(p, k);

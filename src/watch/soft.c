@@ -17,6 +17,7 @@
 struct card {
 	char name[32];
 	struct weft_gid gid;
+	bool used; /* Once, at least: then it stays in sight. */
 	uint64_t past[WEFT_COUNTER_COUNT]; /* Of processes that are gone. */
 };
 
@@ -168,6 +169,17 @@ static struct weft_watch_proc *show_proc(struct weft_sample *sample,
 	return proc;
 }
 
+/* What our own settings make. */
+static void show_set(struct weft_watch_soft *s)
+{
+	for (uint32_t i = 0; i < s->set_count; i++) {
+		uint32_t index = find_card(s, s->set[i].name, &s->set[i].gid);
+
+		if (index != UINT32_MAX)
+			(void)show_card(s, index);
+	}
+}
+
 static void take_page(void *arg, const struct weft_counters_page *page, bool stale)
 {
 	struct weft_watch_soft *s = arg;
@@ -192,6 +204,7 @@ static void take_page(void *arg, const struct weft_counters_page *page, bool sta
 			continue;
 		}
 		user->seen = true;
+		s->card[index].used = true;
 		memcpy(user->value, row->value, sizeof(user->value));
 		for (uint32_t k = 0; k < WEFT_COUNTER_COUNT; k++)
 			card->value[k] += row->value[k];
@@ -233,21 +246,16 @@ void weft_watch_soft_take(struct weft_watch_soft *s, struct weft_sample *sample)
 {
 	s->sample = sample;
 	memset(s->index, 0xff, sizeof(s->index));
-	for (uint32_t i = 0; s->show_set && i < s->set_count; i++) {
-		uint32_t index = find_card(s, s->set[i].name, &s->set[i].gid);
-
-		if (index != UINT32_MAX)
-			(void)show_card(s, index);
-	}
+	if (s->show_set)
+		show_set(s);
 	for (uint32_t i = 0; i < s->cards; i++)
-		(void)show_card(s, i);
+		if (s->card[i].used)
+			(void)show_card(s, i);
 	/* A run directory that is not there, or not to be read: nobody that we know of. */
 	(void)weft_counters_each(weft_conf_get()->run_dir, take_page, s);
 	bury(s);
 	/* Nothing here at all: then at least what a program would see. */
-	for (uint32_t i = 0; !sample->cards && i < s->set_count; i++) {
-		s->show_set = true;
-		(void)show_card(s, find_card(s, s->set[i].name, &s->set[i].gid));
-	}
+	if (!sample->cards)
+		show_set(s);
 	s->sample = NULL;
 }

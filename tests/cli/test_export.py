@@ -197,6 +197,13 @@ def test_http():
     report(server.end() == 0, "SIGTERM ends it, with 0")
     server = Server("--root", ROOT)
     report(server.end(signal.SIGINT) == 0, "SIGINT, too")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        process = subprocess.Popen([WEFT, "export", "--root", ROOT, "--textfile", TOP.name + "/often", "-i", "3600s"], env=ENV)
+        while not os.path.exists(TOP.name + "/often"):
+            time.sleep(0.01)
+        process.send_signal(number)
+        report(process.wait(10) == 0, f"{number.name} ends the writer of a file")
+        os.unlink(TOP.name + "/often")
 
 
 def test_prometheus():

@@ -105,6 +105,12 @@ def test_root():
            names, procs)
     report((procs[0]["namespace"], procs[0]["pod"], procs[0]["pod_uid"], procs[0]["container"]) ==
            ("training", "llm-worker-0", UID, "f" * 12), "its pod", procs[0])
+    for value, why in (("^tcp", "maps libnccl"), ("^efa", ""), ("tcp;efa", "FI_PROVIDER names efa"), ("tcp", "")):
+        other = node()
+        other["proc/4242/environ"] = f"HOME=/\0FI_PROVIDER={value}\0X=1\0"
+        other["proc/4242/maps"] = "7f00-7f01 r-xp 0 00:00 1 /usr/lib/libnccl.so.2\n"
+        got = objects(top("--root", tree_of(other), "--once", "--json", "-i", "50ms"))[0]["processes"]
+        report([p["why"] for p in got] == [why], f"FI_PROVIDER={value}: {why or 'no wish for EFA'}", got)
     both = objects(top("--root", root, "--once", "--json", "-i", "50ms", "--vendor", "all"))[0]
     one = objects(top("--root", root, "--once", "--json", "-i", "50ms", "--vendor", "0x15b3"))[0]
     report(len(both["cards"]) == 33 and [c["name"] for c in one["cards"]] == ["mlx5_0"], "--vendor", one["cards"])
