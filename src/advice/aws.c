@@ -551,8 +551,8 @@ void weft_aws_check(const struct weft_cloudjson *docs, struct weft_findings *fin
 		weft_json_each(json_object_get(docs->root[d], "LaunchTemplateVersions"), i, version)
 			check_template(&w, version);
 	}
-	collect_instances(&w);
 	collect_interfaces(&w);
+	collect_instances(&w);
 	collect_groups(&w);
 	check_instances(&w);
 	if (w.good_counts)

@@ -124,7 +124,7 @@ enum column {
 	COL_COUNT,
 };
 
-static const char *const headings[COL_COUNT] = { "NAME",   "PCI",  "ADDRESS", "GID",  "GB/S",
+static const char *const headings[COL_COUNT] = { "NAME",   "PCI",  "ADDRESS", "GID",  "GBIT/S",
 						 "DEVICE", "CAPS", "NUMA",    "KIND", "USED BY" };
 
 static const struct {
