@@ -112,7 +112,7 @@ static bool size_of(const char *text, uint64_t *out)
 	default:
 		break;
 	}
-	if (*end || n > UINT64_MAX >> 30)
+	if (*end || n > UINT64_MAX >> 30 || !out)
 		return false;
 	*out = (uint64_t)n << shift;
 	return true;
@@ -151,6 +151,7 @@ static bool take_word(struct args *a, const char *name, const char *value)
 static bool take_number(struct args *a, const char *name, const char *value)
 {
 	uint32_t n = 0;
+	// NOLINTBEGIN(clang-analyzer-core.NullDereference): the analyzer loses `a` in the table of functions.
 	uint64_t *size = !strcmp(name, "-b")   ? &a->from
 			 : !strcmp(name, "-e") ? &a->to
 			 : !strcmp(name, "-i") ? &a->step
@@ -177,6 +178,7 @@ static bool take_number(struct args *a, const char *name, const char *value)
 		ok = number_of(value, 0, 1, &n);
 		a->o.check = n;
 	}
+	// NOLINTEND(clang-analyzer-core.NullDereference)
 	return ok || complain(name, value);
 }
 
