@@ -122,7 +122,7 @@ static bool number_of(const char *text, uint64_t min, uint64_t max, uint32_t *ou
 {
 	uint64_t n;
 
-	if (!size_of(text, &n) || n < min || n > max)
+	if (!size_of(text, &n) || n < min || n > max || !out)
 		return false;
 	*out = (uint32_t)n;
 	return true;
