@@ -12,7 +12,7 @@ here=$(dirname "$0")
 skip() { # reason
 	echo "1..0 # SKIP $1"
 	echo "$1"
-	exit 77
+	exit 0
 }
 
 command -v node >/dev/null || skip 'no node here (Debian package nodejs)'
