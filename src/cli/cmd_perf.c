@@ -87,6 +87,8 @@ static int run_soft(const struct weft_perf_opts *opts, int argc, char **argv)
 
 	if (!self || !args) {
 		perror(CMD);
+		free(self);
+		free(args);
 		return 2;
 	}
 	args[n++] = "weft";
@@ -102,6 +104,8 @@ static int run_soft(const struct weft_perf_opts *opts, int argc, char **argv)
 			args[n++] = argv[i];
 	execv(self, args);
 	perror(CMD);
+	free(self);
+	free(args);
 	return 2;
 }
 
@@ -440,10 +444,11 @@ static int run_test(int argc, char **argv)
 	static struct weft_perf_opts opts;
 	static struct weft_perf_verdict verdict;
 	const struct weft_instance *instance;
-	struct show show = { .opts = &opts, .is_terminal = isatty(2) };
+	static struct show show = { .opts = &opts };
 	enum outcome outcome;
 	int status;
 
+	show.is_terminal = isatty(2);
 	if (!weft_perf_opts_parse(&opts, CMD, argc, argv) || !find_instance(&opts, &instance))
 		return 2;
 	if (opts.is_soft && !is_soft())

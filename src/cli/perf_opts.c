@@ -77,10 +77,11 @@ static const struct option serve_options[] = {
 
 static bool set_hosts(struct weft_perf_opts *opts, const char *value)
 {
-	char *copy = strdup(value), *save = NULL;
+	char *save = NULL;
 
 	/* The list lives as long as the program. */
-	for (char *h = copy ? strtok_r(copy, ",", &save) : NULL; h;
+	opts->host_text = strdup(value);
+	for (char *h = opts->host_text ? strtok_r(opts->host_text, ",", &save) : NULL; h;
 	     h = strtok_r(NULL, ",", &save)) {
 		if (opts->hosts == WEFT_PERF_RANKS_MAX)
 			return false;

@@ -13,7 +13,8 @@ struct weft_perf_opts {
 	bool json, is_soft, is_once, all_pairs;
 	uint16_t port; /* 0: not said. */
 	uint32_t hosts;
-	char *host[WEFT_PERF_RANKS_MAX]; /* Of the command line. */
+	char *host_text,
+		*host[WEFT_PERF_RANKS_MAX]; /* owns; of the command line. The latter point into it. */
 	bool is_local; /* --local: that many ranks on this host. */
 	const char *compare, *expect, *report, *plot, *bind;
 	double tolerance; /* Of --expect: 0.1 */

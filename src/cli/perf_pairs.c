@@ -80,7 +80,7 @@ static int compare(const void *a, const void *b)
 
 static void find_slow(struct matrix *m)
 {
-	double *values = calloc(m->pairs, sizeof(*values));
+	double *values = calloc(WEFT_MAX(m->pairs, 1), sizeof(*values));
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; values && i < m->pairs; i++)

@@ -411,7 +411,7 @@ static bool introduce(struct run *r)
 		}
 		cards = m->cards < cards ? m->cards : cards;
 	}
-	all = calloc((size_t)r->ranks * cards, sizeof(*all));
+	all = calloc(WEFT_MAX((size_t)r->ranks * cards, 1), sizeof(*all));
 	if (!all) {
 		snprintf(r->why, r->why_len, "out of memory");
 		return false;
