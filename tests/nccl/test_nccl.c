@@ -464,16 +464,22 @@ static void case_closed_under_load(struct side *s, int who)
 static void case_arguments(struct side *s, int who)
 {
 	uint8_t handle[NCCL_HANDLE_MAX] = { 1, 2, 3 };
-	void *comm, *data = s->rbuf;
-	size_t size = 100;
-	int tag = 0;
+	void *comm, *data[9], *mem[9];
+	size_t size[9];
+	int tag[9];
 
 	(void)who;
+	for (int i = 0; i < 9; i++) {
+		data[i] = s->rbuf;
+		mem[i] = s->rmem;
+		size[i] = 100;
+		tag[i] = 0;
+	}
 	CHECK(face_connect(&s->f, 0, handle, &comm) && !comm);
 	CHECK(face_connect(&s->f, 99, handle, &comm) && !comm);
 	CHECK(face_listen(&s->f, -1, handle, &comm));
-	CHECK(face_irecv(&s->f, s->recv, 0, &data, &size, &tag, &s->rmem, &comm));
-	CHECK(face_irecv(&s->f, s->recv, 9, &data, &size, &tag, &s->rmem, &comm));
+	CHECK(face_irecv(&s->f, s->recv, 0, data, size, tag, mem, &comm));
+	CHECK(face_irecv(&s->f, s->recv, 9, data, size, tag, mem, &comm));
 	CHECK(face_reg(&s->f, s->send, (void *)(uintptr_t)4096, 100, NCCL_PTR_HOST, &comm));
 	exchange(s, who, 64, 64, 9);
 }
