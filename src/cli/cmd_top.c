@@ -269,8 +269,13 @@ static void stream(struct top *t)
 	if (t->o.csv)
 		print_csv_head();
 	while (!wanted || printed < wanted) {
-		if (!next_sample(t))
+		if (!next_sample(t)) {
+			/* Who asked for an alarm must not take nothing for none. */
+			if (t->o.once && !t->failed[0])
+				snprintf(t->failed, sizeof(t->failed),
+					 "%.200s: needs two samples, and has fewer", t->o.replay);
 			return;
+		}
 		if (t->before || (!t->o.once && (t->o.json || t->o.csv))) {
 			if (t->o.json)
 				weft_record_write(stdout, t->now, &t->rates);

@@ -346,10 +346,12 @@ void weft_http_serve(struct weft_http *h, weft_ns until, const sigset_t *waiting
 		if (now >= until)
 			return;
 		for (uint32_t i = 0; i < clients; i++) {
-			fds[i] =
-				(struct pollfd){ .fd = h->client[i].fd,
-						 .events = h->client[i].answer ? POLLOUT : POLLIN };
-			next = WEFT_MIN(next, h->client[i].until);
+			const struct client *c = &h->client[i];
+
+			/* Once the answer is out, its end could always be written, and we would spin. */
+			fds[i] = (struct pollfd){ .fd = c->fd,
+						  .events = is_answering(c) ? POLLOUT : POLLIN };
+			next = WEFT_MIN(next, c->until);
 		}
 		fds[clients] = (struct pollfd){ .fd = h->fd, .events = POLLIN };
 		next = next > now ? next - now : 0;

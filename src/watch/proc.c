@@ -80,6 +80,14 @@ static void say_why(struct known *k, const char *text)
 		snprintf(k->proc.why, sizeof(k->proc.why), "%s", text);
 }
 
+/* The names of pods come from whoever runs there, and go to a terminal. */
+static void make_ascii(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
+			*text = '?';
+}
+
 /* Variables decide: who chose another network is not on the wrong one. True: they did choose. */
 static bool take_variable(struct known *k, const char *v)
 {
@@ -97,8 +105,10 @@ static bool take_variable(struct known *k, const char *v)
 			say_why(k, "NCCL_NET names a plugin for EFA");
 		return true;
 	}
-	if (!strncmp(v, "HOSTNAME=", 9) && !k->proc.pod[0] && k->proc.pod_uid[0])
+	if (!strncmp(v, "HOSTNAME=", 9) && !k->proc.pod[0] && k->proc.pod_uid[0]) {
 		snprintf(k->proc.pod, sizeof(k->proc.pod), "%.127s", v + 9);
+		make_ascii(k->proc.pod);
+	}
 	return false;
 }
 
@@ -186,6 +196,8 @@ static void name_pod(struct weft_root *root, struct known *k)
 		*first = *last = '\0';
 		snprintf(k->proc.ns, sizeof(k->proc.ns), "%.63s", names.name[i]);
 		snprintf(k->proc.pod, sizeof(k->proc.pod), "%.127s", first + 1);
+		make_ascii(k->proc.ns);
+		make_ascii(k->proc.pod);
 		break;
 	}
 	weft_names_free(&names);

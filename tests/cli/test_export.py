@@ -143,6 +143,12 @@ class Server:
                     return out.decode()
                 out += more
 
+    def seconds(self):
+        """Of processor time so far."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def end(self, number=signal.SIGTERM):
         self.process.send_signal(number)
         rc = self.process.wait(10)
@@ -187,6 +193,17 @@ def test_http():
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         sock.close()
     report(values(server.get()[1]), "clients that reset their connection")
+    held = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(3)]
+    before = server.seconds()
+    for sock in held:  # Served, they have a second to close.
+        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while sock.recv(4096):
+            pass
+    time.sleep(1)
+    used = server.seconds() - before
+    report(used < 0.1, "clients that do not close cost nothing", used)
+    for sock in held:
+        sock.close()
 
     done = export("--listen", f"127.0.0.1:{server.port}")
     report(done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "Address already in use" in done.stderr,

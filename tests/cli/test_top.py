@@ -111,6 +111,11 @@ def test_root():
         other["proc/4242/maps"] = "7f00-7f01 r-xp 0 00:00 1 /usr/lib/libnccl.so.2\n"
         got = objects(top("--root", tree_of(other), "--once", "--json", "-i", "50ms"))[0]["processes"]
         report([p["why"] for p in got] == [why], f"FI_PROVIDER={value}: {why or 'no wish for EFA'}", got)
+    other = node()
+    del other[f"var/log/pods/training_llm-worker-0_{UID}/x/0.log"]
+    other["proc/4242/environ"] = "FI_PROVIDER=efa\0HOSTNAME=pod\x1b]0;x\x07\xc2\x9b2J\0"
+    text = top("--root", tree_of(other), "--once", "-i", "50ms").stdout
+    report("pod?]0;x?" in text and not set("\x1b\x07\x9b") & set(text), "a pod's name is no command for the terminal", text)
     both = objects(top("--root", root, "--once", "--json", "-i", "50ms", "--vendor", "all"))[0]
     one = objects(top("--root", root, "--once", "--json", "-i", "50ms", "--vendor", "0x15b3"))[0]
     report(len(both["cards"]) == 33 and [c["name"] for c in one["cards"]] == ["mlx5_0"], "--vendor", one["cards"])
@@ -192,6 +197,7 @@ def test_wrong():
             (["--root", "/nonexistent"], "No such file"), (["--record", "/nonexistent/x", "--once"], "No such file"),
             (["--record", "/dev/full", "--once"], "No space left"), (["--addr", "1.2.3.4", "--cards", "x"], "WEFT_CARDS"),
             (["--replay", recording("{")], "line 1"), (["--replay", recording(recorded(0, 0, 0), "[]")], "line 2"),
+            (["--replay", "/dev/null", "--once"], "two samples"), (["--replay", recording(recorded(0, 0, 0)), "--once"], "two samples"),
             (["--replay", "x", "--record", "y"], "neither"), (["--alarm", "x"], "bits per second")):
         done = top(*args, to=subprocess.DEVNULL)
         lines = done.stderr.splitlines()
