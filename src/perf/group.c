@@ -29,6 +29,8 @@
 #define HELLO_NS      (60 * SECOND)
 #define BLAME_NS      (SECOND / 2)
 #define SLOW_MEMORY   100000000ull /* Bytes of a message in a second. */
+#define NS_MIN        1e-15 /* Bandwidths stay finite. */
+#define NS_MAX        1e18 /* 30 years. */
 #define CARD_ADDR_LEN sizeof(struct weft_fab_addr)
 
 struct member {
@@ -189,6 +191,18 @@ static void stat_merge(struct weft_perf_stat *all, const struct weft_perf_stat *
 	all->cov = one->cov > all->cov ? one->cov : all->cov;
 }
 
+/* Times that can be, in nanoseconds: no infinity and no NaN, which JSON does not know. */
+static bool stat_check(const struct weft_perf_stat *s)
+{
+	const double values[] = { s->mean_ns, s->min_ns,  s->max_ns, s->p50_ns,
+				  s->p99_ns,  s->p999_ns, s->cov };
+
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(values); i++)
+		if (values[i] != 0 && !(values[i] >= NS_MIN && values[i] <= NS_MAX))
+			return false;
+	return true;
+}
+
 /* Of a pair the first rank has the figures. Of a collective: the mean time of all ranks, as nccl-tests does, and the
  * percentiles of the slowest. */
 static bool take_row(struct run *r, uint32_t i, const union body *body, size_t len)
@@ -198,6 +212,8 @@ static bool take_row(struct run *r, uint32_t i, const union body *body, size_t l
 	if (len != sizeof(body->row))
 		return false;
 	for (uint32_t p = 0; p < WEFT_PERF_PASSES; p++) {
+		if (!stat_check(&body->row.pass[p]))
+			return false;
 		r->row.wrong[p] += body->row.wrong[p];
 		if (all || i == 0)
 			stat_merge(&r->row.pass[p], &body->row.pass[p], all ? r->ranks : 1);

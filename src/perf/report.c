@@ -190,9 +190,11 @@ void weft_perf_report(FILE *to, const struct weft_perf_run *run, const struct we
 		fputs(" and ", to);
 		weft_chart_put_text(to, weft_perf_run_name(other));
 	}
-	fprintf(to, "</h1>\n<p class='dim'>%u ranks on %u host%s, %s, weft perf %s</p>\n",
-		run->job.ranks, weft_perf_hosts(run), weft_perf_hosts(run) == 1 ? "" : "s",
-		weft_perf_date_text(run->date, date, sizeof(date)), run->members[0].weft);
+	fprintf(to, "</h1>\n<p class='dim'>%u ranks on %u host%s, %s, weft perf ", run->job.ranks,
+		weft_perf_hosts(run), weft_perf_hosts(run) == 1 ? "" : "s",
+		weft_perf_date_text(run->date, date, sizeof(date)));
+	weft_chart_put_text(to, run->members[0].weft);
+	fputs("</p>\n", to);
 	put_verdict(to, run, verdict);
 	put_plots(to, run, other);
 	put_comparison(to, run, other);

@@ -17,6 +17,9 @@
 #include <unistd.h>
 
 #define SEND_TIMEOUT_MS 10000
+#define KEEP_IDLE_S     10 /* Of silence, until the other end is asked whether it is there; */
+#define KEEP_AGAIN_S    5 /* and again, */
+#define KEEP_TIMES      4
 
 struct head {
 	uint32_t type, len;
@@ -139,7 +142,14 @@ static int connect_one(const struct addrinfo *ai, uint64_t deadline)
 		return err;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+	/* A host that lost its power or its network says nothing: without asking it we would wait for hours. */
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &(int){ 1 }, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &(int){ KEEP_IDLE_S }, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &(int){ KEEP_AGAIN_S }, sizeof(int));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &(int){ KEEP_TIMES }, sizeof(int));
+	/* The same if what we sent last is not acknowledged: then nobody asks. */
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT,
+		   &(int){ (KEEP_IDLE_S + KEEP_AGAIN_S * KEEP_TIMES) * 1000 }, sizeof(int));
 	return fd;
 }
 

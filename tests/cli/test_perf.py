@@ -10,9 +10,11 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import xml.etree.ElementTree
 
@@ -221,6 +223,69 @@ def servers():
     case("--once", s.proc.wait(10) == 0)
 
 
+class Pretender:
+    """Two hosts that take part in an all-reduce and say what they like; without a time they go silent."""
+
+    def __init__(self, ns):
+        self.ns = ns
+        self.door = socket.create_server(("127.0.0.1", 0))
+        self.port = self.door.getsockname()[1]
+        for _ in range(2):
+            threading.Thread(target=self.host, daemon=True).start()
+
+    @staticmethod
+    def get(sock):
+        size = struct.unpack("<II", sock.recv(8, socket.MSG_WAITALL))[1]
+        sock.recv(size, socket.MSG_WAITALL)
+
+    @staticmethod
+    def put(sock, kind, body):
+        sock.sendall(struct.pack("<II", kind, len(body)) + body)
+
+    def host(self):
+        sock = self.door.accept()[0]
+        try:
+            self.get(sock)
+            self.put(sock, 2, b"<i>x".ljust(64, b"\0") * 8 + struct.pack("<III", 1, 1, 16) + bytes(256))
+            self.get(sock)
+            for _ in range(6 if self.ns is not None else 0):
+                self.put(sock, 4, struct.pack("<Q", 1000))
+                self.get(sock)
+            if self.ns is not None:
+                stat = struct.pack("<QQ7d", 10, 1000, *[self.ns] * 7)
+                self.put(sock, 6, struct.pack("<Q", 8) + stat + stat + bytes(16))
+            while sock.recv(4096):
+                pass
+        except (OSError, struct.error):
+            pass
+        sock.close()
+
+
+def pretenders():
+    for ns in (1000.0, float("nan"), float("inf"), -1.0, 1e300, 1e-320):
+        p = perf("allreduce", "--hosts", "127.0.0.1,127.0.0.1", "--port", Pretender(ns).port, "-p", "tcp", "-S", 8)
+        case("hosts whose time is %g" % ns, p.returncode == 0 if ns == 1000 else one_line(p, "makes no sense")[0],
+             p.stdout + p.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        page = folder + "/page.html"
+        perf("allreduce", "--hosts", "127.0.0.1,127.0.0.1", "--port", Pretender(1000.0).port, "-p", "tcp", "-S", 8, "--report", page)
+        with open(page, encoding="utf-8") as text:
+            text = text.read()
+    case("what hosts say is no HTML", "&lt;i&gt;x" in text and "<i>x" not in text, text[-2000:])
+    # A host that is gone with its power or its network says nothing; the kernel has to ask, and soon.
+    port = Pretender(None).port
+    group = subprocess.Popen([WEFT, "perf", "allreduce", "--hosts", "127.0.0.1,127.0.0.1", "--port", str(port), "-p", "tcp"],
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    time.sleep(1)
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        lines = [line.split() for line in table]
+    timers = [line[5] for line in lines if line[2] == "0100007F:%04X" % port and line[3] == "01"]
+    group.kill()
+    group.wait()
+    case("a silent host is asked", len(timers) == 2 and
+         all(t.startswith("02:") and int(t[3:], 16) <= 30 * os.sysconf("SC_CLK_TCK") for t in timers), timers)
+
+
 def wrong():
     case("a wrong host", *one_line(perf("pingpong", "no.such.invalid"), "no.such.invalid"))
     case("a wrong provider", *one_line(perf("pingpong", "--local", 2, "-p", "nosuch"), "nosuch"))
@@ -261,6 +326,7 @@ judged()
 files()
 all_pairs()
 servers()
+pretenders()
 wrong()
 launched()
 print("1..%d" % count)
