@@ -186,12 +186,11 @@ static bool read_string(struct reader *r, uint8_t flags)
 				 NULL);
 }
 
-/* <<NAME or <<-NAME, to the line that says NAME. */
-static bool read_heredoc(struct reader *r)
+/* Past <<NAME or <<-NAME and the line that says NAME; the body is what lies between. */
+static bool skip_heredoc(struct reader *r, uint32_t *body_out, uint32_t *len_out)
 {
-	uint32_t begin = r->at, name, name_len, body, line;
+	uint32_t begin = r->at, name, name_len, line;
 	const char *s = r->text->bytes;
-	uint8_t flags = WEFT_DOC_QUOTED | WEFT_DOC_LITERAL;
 
 	r->at += 2 + (peek_at(r, 2) == '-');
 	name = r->at;
@@ -201,7 +200,7 @@ static bool read_heredoc(struct reader *r)
 	if (!name_len)
 		return syntax(r, begin, "a heredoc without a name");
 	skip_line(r);
-	body = r->at = WEFT_MIN(r->at + 1, r->text->len);
+	*body_out = r->at = WEFT_MIN(r->at + 1, r->text->len);
 	for (;;) {
 		if (at_end(r))
 			return syntax(r, begin, "a heredoc without an end");
@@ -214,18 +213,35 @@ static bool read_heredoc(struct reader *r)
 		skip_line(r);
 		r->at = WEFT_MIN(r->at + 1, r->text->len);
 	}
+	*len_out = line - *body_out;
 	r->at += name_len;
-	for (uint32_t i = body; i + 1 < line; i++)
+	return true;
+}
+
+static bool begins_heredoc(const struct reader *r)
+{
+	return peek(r) == '<' && peek_at(r, 1) == '<';
+}
+
+static bool read_heredoc(struct reader *r)
+{
+	uint32_t begin = r->at, body, len;
+	const char *s = r->text->bytes;
+	uint8_t flags = WEFT_DOC_QUOTED | WEFT_DOC_LITERAL;
+
+	if (!skip_heredoc(r, &body, &len))
+		return false;
+	for (uint32_t i = body; i + 1 < body + len; i++)
 		if (s[i] == '$' && s[i + 1] == '{')
 			flags |= WEFT_DOC_EXPR;
-	return weft_build_scalar(&r->build, s + body, line - body, file_at(r, begin),
-				 file_at(r, r->at), flags, NULL);
+	return weft_build_scalar(&r->build, s + body, len, file_at(r, begin), file_at(r, r->at),
+				 flags, NULL);
 }
 
 /* To the end of an expression: a byte of `stops`, or the end of the line, outside of all brackets. */
 static bool skip_expression(struct reader *r, const char *stops)
 {
-	uint32_t depth = 0;
+	uint32_t depth = 0, body, len;
 	bool expr;
 
 	for (;;) {
@@ -235,6 +251,12 @@ static bool skip_expression(struct reader *r, const char *stops)
 			return true;
 		if (peek(r) == '"') {
 			if (!skip_string(r, &expr))
+				return false;
+			continue;
+		}
+		/* base64encode(<<EOF: what is in it has brackets and quotes of its own. */
+		if (begins_heredoc(r)) {
+			if (!skip_heredoc(r, &body, &len))
 				return false;
 			continue;
 		}
@@ -404,7 +426,7 @@ static bool read_value(struct reader *r, const char *stops)
 	uint32_t begin = r->at;
 	bool container = peek(r) == '[' || peek(r) == '{';
 
-	if (peek(r) == '<' && peek_at(r, 1) == '<')
+	if (begins_heredoc(r))
 		return read_heredoc(r);
 	if (container && is_comprehension(r))
 		return read_expression(r, begin, stops);
