@@ -477,6 +477,12 @@ def large(folder):
         for _ in range(1000):
             f.write("  - {name: x, command: [sh, -c, *a]}\n")
     bounded("a long script, a thousand times", path, 30 * slow, 100 * fat, lambda got: got == ["input"])
+    limits = "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: x\n    resources:\n"
+    many = "".join(f"        x/{i}: 1\n" for i in range(60000))
+    put(path, limits, f"      limits:\n{many}      requests:\n{many}", 1, "")
+    bounded("members times members", path, 5 * slow, 100 * fat, lambda got: got == ["input"])
+    put(path, "", many, 1, "")
+    bounded("many members of something else", path, 5 * slow, 100 * fat, lambda got: got == ["input"])
     for text in ("[" * 100000, "{a: " * 100000, "- " * 100000, "&a " * 1000, "'" * 99999, "\0" * 1000, "```\n" * 50000, "$(" * 50000, '"${' * 50000):
         with open(path, "w", encoding="utf-8") as f:
             f.write(text)

@@ -181,6 +181,9 @@ static void weft_doc_read_hcl__rows(void **state)
 		{ "a = \"x-${var.m[\"k\"]}\"\n", "{a:~\"x-${var.m[\"k\"]}\"}\n" },
 		{ "a = \"$${x}\\n\"\n", "{a:\"$${x}\n\"}\n" },
 		{ "a = <<-EOT\n  hi\n  EOT\nb = 2\n", "{a:\"  hi\n\",b:2}\n" },
+		{ "a = f(<<-EOT\n  it's \"(\n  EOT\n)\nb = 2\n",
+		  "{a:~f(<<-EOT\n  it's \"(\n  EOT\n),b:2}\n" },
+		{ "a = f(<<EOT\n x\n", "1:7 syntax not HCL: a heredoc without an end\n" },
 		{ "a = [for x in y : x]\n", "{a:~[for x in y : x]}\n" },
 		{ "a = c ? \"x\" : \"y\"\n", "{a:~c ? \"x\" : \"y\"}\n" },
 		{ "/* c */ a = -1 // d\n", "{a:-1}\n" },
@@ -275,6 +278,22 @@ static void limits__aliases(void **state)
 		strstr(read_text(weft_doc_read_yaml, text), "7:26 limit aliases stand for"));
 }
 
+/* Sorting 2001 members 2001 times. */
+static void limits__merges(void **state)
+{
+	char *aliases = repeated("a: &a {}\nb:\n  <<: [", "*a,", 2000, "*a]\n");
+	char *members = repeated("", "  x: 1\n", 2001, "");
+	char *text = malloc(strlen(aliases) + strlen(members) + 1);
+
+	(void)state;
+	assert_non_null(text);
+	sprintf(text, "%s%s", aliases, members);
+	assert_non_null(strstr(read_text(weft_doc_read_yaml, text), "limit too many maps are"));
+	free(text);
+	free(members);
+	free(aliases);
+}
+
 static void limits__nodes(void **state)
 {
 	char *text = repeated("[", "1,", WEFT_DOC_NODES_MAX, "1]");
@@ -334,6 +353,7 @@ int main(void)
 		cmocka_unit_test(marks__of_scalars),
 		cmocka_unit_test(limits__depth),
 		cmocka_unit_test(limits__aliases),
+		cmocka_unit_test(limits__merges),
 		cmocka_unit_test(limits__nodes),
 		cmocka_unit_test(weft_lines_find__long_lines),
 		cmocka_unit_test(weft_text_builder__runs),

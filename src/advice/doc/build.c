@@ -28,7 +28,7 @@ void weft_build_init(struct weft_build *b, const struct weft_doc_sink *sink, boo
 	b->sink = sink;
 	b->chunk = NULL;
 	b->root = NULL;
-	b->depth = b->nodes = b->anchors = b->order_cap = 0;
+	b->depth = b->nodes = b->anchors = b->merged = b->order_cap = 0;
 	b->order = NULL;
 	b->merges = merges;
 }
@@ -50,7 +50,7 @@ static void forget(struct weft_build *b, bool all)
 	}
 	b->chunk = keep;
 	b->root = NULL;
-	b->depth = b->nodes = b->anchors = 0;
+	b->depth = b->nodes = b->anchors = b->merged = 0;
 }
 
 void weft_build_fini(struct weft_build *b)
@@ -196,6 +196,7 @@ static bool count(struct weft_build *b, const struct weft_doc_node *n)
 					  "aliases stand for more than %u values",
 					  WEFT_DOC_NODES_MAX);
 	in->weight += n->weight;
+	in->widest = WEFT_MAX(in->widest, n->widest);
 	if (n->height + 1 > in->height)
 		in->height = (uint8_t)(n->height + 1);
 	return true;
@@ -268,6 +269,7 @@ bool weft_build_alias(struct weft_build *b, const char *anchor, uint32_t at, uin
 	n->len = to->len;
 	n->weight = to->weight;
 	n->height = to->height;
+	n->widest = to->widest;
 	n->flags = to->flags & (uint8_t)~WEFT_DOC_LITERAL;
 	n->end = end;
 	return put(b, n) && count(b, n);
@@ -386,6 +388,11 @@ static bool merge(struct weft_build *b, struct weft_build_frame *into,
 	order = sorted(b, map, &n);
 	if (!order)
 		return no_memory(b, map->at);
+	/* Each of a list of maps sorts anew, and aliases make the list long for nothing. */
+	if (n > WEFT_DOC_MERGES_MAX - b->merged)
+		return weft_build_problem(b, WEFT_DOC_LIMIT, from->at,
+					  "too many maps are merged into one of %u members", n);
+	b->merged += n;
 	for (const struct weft_doc_node *m = from->child; m; m = m->next) {
 		if (!is_comparable(m) || is_taken(order, n, m))
 			continue;
@@ -464,6 +471,7 @@ bool weft_build_close(struct weft_build *b, uint32_t end)
 		value = b->merges ? take_merge(f) : NULL;
 		if (value && !apply_merge(b, f, value))
 			return false;
+		n->widest = WEFT_MAX(n->widest, weft_doc_count(n));
 	}
 	b->depth--;
 	return count(b, n);

@@ -27,6 +27,7 @@ struct weft_build {
 	uint32_t nodes;
 	struct weft_build_anchor anchor[WEFT_DOC_ANCHORS_MAX];
 	uint32_t anchors;
+	uint32_t merged; /* What merge keys have cost. */
 	const struct weft_doc_node **order; /* owns. Room for sorting members. */
 	uint32_t order_cap;
 	bool merges; /* `<<` means what YAML says. */

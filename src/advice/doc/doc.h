@@ -10,6 +10,7 @@
 #define WEFT_DOC_NODES_MAX   4000000u
 #define WEFT_DOC_DEPTH_MAX   100u
 #define WEFT_DOC_ANCHORS_MAX 1000u
+#define WEFT_DOC_MERGES_MAX  4000000u /* Members compared for merge keys, in one document. */
 
 enum weft_doc_kind {
 	WEFT_DOC_SCALAR,
@@ -34,6 +35,7 @@ struct weft_doc_node {
 	uint32_t len;
 	uint32_t at, end; /* In the file. Of an alias: where the alias stands. */
 	uint32_t weight; /* Nodes in here, itself included; each 64 bytes of text are one more. */
+	uint32_t widest; /* Members of the largest map in here, itself included. */
 	uint8_t kind, flags, height;
 };
 

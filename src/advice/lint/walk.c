@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define WIDEST_MAX 1000u
+
 static const struct {
 	enum weft_type type;
 	lint_rule rule;
@@ -317,10 +319,23 @@ void lint_walk(struct lint *l, const struct weft_doc_node *node, enum weft_type 
 		walk_members(l, &at);
 }
 
+/* Rules look things up in maps once for each member of others, so no map may be as large as a file may be. Nothing
+ * that Kubernetes or its relatives take has maps like that; a table of other data may. */
+static void walk_object(struct lint *l, const struct weft_doc_node *root)
+{
+	enum weft_type type = type_of_root(root);
+
+	if (root->widest > WIDEST_MAX)
+		lint_add(l, WEFT_FINDING_INPUT,
+			 type == WEFT_TYPE_Any ? WEFT_SEV_NOTE : WEFT_SEV_FAIL, root->at,
+			 "a map of %u members: nothing in here was looked at", root->widest);
+	else
+		lint_walk(l, root, type, NULL, type != WEFT_TYPE_Any);
+}
+
 static void walk_root(struct lint *l, const struct weft_doc_node *root)
 {
 	const struct weft_doc_node *items = weft_doc_get(root, "items");
-	enum weft_type type;
 
 	if (root->kind == WEFT_DOC_LIST && root->child && is_interface(root->child)) {
 		for (const struct weft_doc_node *m = root->child; m; m = m->next)
@@ -334,11 +349,10 @@ static void walk_root(struct lint *l, const struct weft_doc_node *root)
 	/* What `kubectl get -o yaml` gives. */
 	if (weft_doc_is(weft_doc_get(root, "kind"), "List") && items) {
 		for (const struct weft_doc_node *m = items->child; m; m = m->next)
-			lint_walk(l, m, type_of_root(m), NULL, true);
+			walk_object(l, m);
 		return;
 	}
-	type = type_of_root(root);
-	lint_walk(l, root, type, NULL, type != WEFT_TYPE_Any);
+	walk_object(l, root);
 }
 
 /* Reading */
