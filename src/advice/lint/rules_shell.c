@@ -3,6 +3,7 @@
  * command line is asked for.
  *
  * Whatever has an expansion in it is unknown and no rule speaks of it, except about what stands there in letters. */
+#define _GNU_SOURCE
 #include "advice/env.h"
 #include "advice/lint/rules.h"
 
@@ -65,6 +66,7 @@ struct mpirun {
 	const struct weft_shell_word *pml, *btl, *mtl; /* The values; NULL: not given. */
 	const struct weft_shell_word *flag; /* The first of them, */
 	const struct weft_shell_word *hosts;
+	bool oversubscribe; /* More processes than slots, and wanted so. */
 	uint32_t program; /* Its index, or the number of words. */
 };
 
@@ -146,13 +148,16 @@ static void on_option(struct lint *l, struct mpirun *m, const char *option,
 	} else if (!strcmp(option, "N") || !strcmp(option, "npernode") || !strcmp(option, "ppn")) {
 		if (number_of(value, &m->per_node))
 			m->per_node_at = value->at;
+	} else if (!strcmp(option, "map-by") && strcasestr(value->text, "oversubscribe")) {
+		m->oversubscribe = !strcasestr(value->text, "nooversubscribe");
 	} else if (!strcmp(option, "map-by") && !value->dynamic &&
 		   sscanf(value->text, "ppr:%9llu:node", &n) == 1) {
 		m->per_node = n;
 		m->per_node_at = value->at;
 	} else if (!strcmp(option, "x")) {
 		(void)check_assignment(l, value, place);
-	} else if (!strcmp(option, "H") || !strcmp(option, "host") || !strcmp(option, "hosts")) {
+	} else if (!strcmp(option, "H") || !strcmp(option, "host")) {
+		/* Not MPICH's -hosts: there a host takes as many as it is given. */
 		m->hosts = value;
 	}
 }
@@ -172,6 +177,7 @@ static struct mpirun read_mpirun(struct lint *l, const struct weft_shell_word *w
 		}
 		option += strspn(option, "-");
 		values = values_of(option);
+		m.oversubscribe |= !strcmp(option, "oversubscribe");
 		if (i + values >= words)
 			break;
 		if (values == 2 && strstr(option, "mca"))
@@ -238,6 +244,8 @@ static void check_processes(struct lint *l, const struct mpirun *m, const struct
 {
 	uint64_t all = place->nodes * place->slots, room = slots_of_hosts(m->hosts);
 
+	if (m->oversubscribe)
+		return;
 	if (all && m->np && m->np != all)
 		lint_report(l, WEFT_FINDING_MPI_SLOTS, m->np_at,
 			    "%" PRIu64 " processes, and %" PRIu64 " nodes of %" PRIu64
