@@ -193,6 +193,7 @@ static void weft_doc_read_hcl__rows(void **state)
 		{ "a {\n", "1:3 syntax not HCL: a block without an end\n" },
 		{ "a = 1 2\n}\n", "2:1 syntax not HCL: a name is missing here\n" },
 		{ "= 1\n", "1:1 syntax not HCL: a name is missing here\n" },
+		{ "a = f(1\nb = 2\n", "1:5 syntax not HCL: a bracket without an end\n" },
 		{ "a = <<EOT\n x\n", "1:5 syntax not HCL: a heredoc without an end\n" },
 	};
 

@@ -241,12 +241,14 @@ static bool read_heredoc(struct reader *r)
 /* To the end of an expression: a byte of `stops`, or the end of the line, outside of all brackets. */
 static bool skip_expression(struct reader *r, const char *stops)
 {
-	uint32_t depth = 0, body, len;
+	uint32_t begin = r->at, depth = 0, body, len;
 	bool expr;
 
 	for (;;) {
 		if (!skip_space(r, depth > 0))
 			return false;
+		if (at_end(r) && depth)
+			return syntax(r, begin, "a bracket without an end");
 		if (at_end(r) || (!depth && (peek(r) == '\n' || strchr(stops, peek(r)))))
 			return true;
 		if (peek(r) == '"') {
