@@ -195,7 +195,11 @@ static void print(const struct options *o, const struct weft_findings *f, int fi
 
 static bool take_skip(struct options *o, const char *name)
 {
-	for (uint32_t i = 0; i < WEFT_FINDING_COUNT && o->skips < SKIP_MAX; i++)
+	if (o->skips == SKIP_MAX) {
+		fprintf(stderr, "weft lint: --skip: not more than %u\n", SKIP_MAX);
+		return false;
+	}
+	for (uint32_t i = 0; i < WEFT_FINDING_COUNT; i++)
 		if (weft_finding_is_in((enum weft_finding_id)i, name)) {
 			o->skip[o->skips++] = name;
 			return true;

@@ -325,7 +325,7 @@ def forms(folder):
     for arguments, why in (([], "which files"), (["--jsn", good], "no such option"), (["--json", "--sarif", good], "not both"),
                            (["--fix", "--json", good], "diff"), (["--yes", good], "--yes without"), (["--fix", "-"], "standard input"),
                            (["--instance", "p5", good], "did you mean p5.48xlarge"), (["--format", "xml", good], "markdown, not xml"),
-                           (["--skip", "x", good], "no such finding"), (["--instance"], "needs a value")):
+                           (["--skip", "x", good], "no such finding"), (["--skip", "pod"] * 33 + [good], "not more than 32"), (["--instance"], "needs a value")):
         run = weft(*arguments)
         report(run.returncode == 2 and why in run.stderr and run.stderr.count("\n") == 1 and not run.stdout, f"exit 2: {arguments}", run.stderr)
     run = weft("--skip", "pod", bad)
