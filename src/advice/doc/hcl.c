@@ -225,7 +225,7 @@ static bool begins_heredoc(const struct reader *r)
 
 static bool read_heredoc(struct reader *r)
 {
-	uint32_t begin = r->at, body, len;
+	uint32_t begin = r->at, body = 0, len = 0;
 	const char *s = r->text->bytes;
 	uint8_t flags = WEFT_DOC_QUOTED | WEFT_DOC_LITERAL;
 
@@ -241,7 +241,7 @@ static bool read_heredoc(struct reader *r)
 /* To the end of an expression: a byte of `stops`, or the end of the line, outside of all brackets. */
 static bool skip_expression(struct reader *r, const char *stops)
 {
-	uint32_t begin = r->at, depth = 0, body, len;
+	uint32_t begin = r->at, depth = 0, body = 0, len = 0;
 	bool expr;
 
 	for (;;) {
