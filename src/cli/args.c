@@ -103,6 +103,16 @@ int weft_args_setting(const char *cmd, int argc, char **argv, int *i)
 	return got > 0 ? assign(cmd, value) : got;
 }
 
+bool weft_args_take_flag(const char *arg, const struct weft_args_flag *flags, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(arg, flags[i].name)) {
+			*flags[i].to = true;
+			return true;
+		}
+	return false;
+}
+
 bool weft_args_check_settings(const char *cmd)
 {
 	const char *text;

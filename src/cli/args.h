@@ -18,6 +18,15 @@ int weft_args_setting(const char *cmd, int argc, char **argv, int *i);
 /* A PCI vendor as weft_watch_open() wants it: "0x15b3", or "all". */
 bool weft_args_vendor(const char *text, uint32_t *vendor_out);
 
+/* An option without a value. */
+struct weft_args_flag {
+	const char *name;
+	bool *to;
+};
+
+/* Sets the flag that `arg` is. False: it is none of these. */
+bool weft_args_take_flag(const char *arg, const struct weft_args_flag *flags, size_t n);
+
 /* Tell stderr what is wrong with the settings, a line each. False: something is, and not only a warning. */
 bool weft_args_check_settings(const char *cmd);
 

@@ -499,10 +499,7 @@ static int take_filter(struct filter *f, int argc, char **argv, int *i)
 		{ "--min-cards", &f->min_cards },
 		{ "--generation", &f->generation },
 	};
-	const struct {
-		const char *name;
-		bool *out;
-	} flags[] = {
+	const struct weft_args_flag flags[] = {
 		{ "--rdma-read", &f->rdma_read },
 		{ "--rdma-write", &f->rdma_write },
 		{ "--gpudirect", &f->gpudirect },
@@ -518,13 +515,7 @@ static int take_filter(struct filter *f, int argc, char **argv, int *i)
 			return got > 0 && read_number(numbers[k].name, value, numbers[k].out) ? 1
 											      : -1;
 	}
-	for (size_t k = 0; k < WEFT_ARRAY_SIZE(flags); k++) {
-		if (strcmp(argv[*i], flags[k].name) != 0)
-			continue;
-		*flags[k].out = true;
-		return 1;
-	}
-	return 0;
+	return weft_args_take_flag(argv[*i], flags, WEFT_ARRAY_SIZE(flags));
 }
 
 static int plan_instances(int argc, char **argv)

@@ -471,13 +471,10 @@ static int parse_value(int argc, char **argv, int *i, struct options *o)
 
 static bool parse(int argc, char **argv, struct options *o)
 {
-	const struct {
-		const char *name;
-		bool *to;
-	} flags[] = { { "--once", &o->once },
-		      { "--json", &o->json },
-		      { "--csv", &o->csv },
-		      { "--no-procs", &o->no_procs } };
+	const struct weft_args_flag flags[] = { { "--once", &o->once },
+						{ "--json", &o->json },
+						{ "--csv", &o->csv },
+						{ "--no-procs", &o->no_procs } };
 
 	*o = (struct options){ .interval = WEFT_S(1),
 			       .root = "/",
@@ -485,12 +482,8 @@ static bool parse(int argc, char **argv, struct options *o)
 	for (int i = 1; i < argc; i++) {
 		int got = weft_args_setting(CMD, argc, argv, &i);
 
-		for (size_t k = 0; k < WEFT_ARRAY_SIZE(flags) && !got; k++) {
-			if (strcmp(argv[i], flags[k].name) != 0)
-				continue;
-			*flags[k].to = true;
-			got = 1;
-		}
+		if (!got)
+			got = weft_args_take_flag(argv[i], flags, WEFT_ARRAY_SIZE(flags));
 		if (!got)
 			got = parse_value(argc, argv, &i, o);
 		if (!got)
