@@ -10,6 +10,7 @@
 #include "dev/cardset_make.h"
 
 #include "base/assert.h"
+#include "base/units.h"
 #include "cloud/catalogue.h"
 
 #include <arpa/inet.h>
@@ -49,7 +50,7 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct weft_cardset *set
 static void place(struct weft_card_info *card, uint32_t count, const struct weft_instance *type)
 {
 	static const uint8_t p4d[] = { 0x10, 0x20, 0x90, 0xa0 };
-	uint32_t i = card->index, each = (count + 7) / 8;
+	uint32_t i = card->number, each = (count + 7) / 8;
 	uint32_t bus, slot = 0;
 
 	if (type && !strncmp(type->name, "p4d", 3) && i < WEFT_ARRAY_SIZE(p4d)) {
@@ -72,7 +73,7 @@ static int32_t numa_of(const struct weft_card_info *card, uint32_t count,
 {
 	if (!type || weft_fact_or(type->accelerators, 0) < 8 || nodes < 2 || count < 2)
 		return -1;
-	return card->index < (count + 1) / 2 ? 0 : 1;
+	return card->number < (count + 1) / 2 ? 0 : 1;
 }
 
 /* What the cards can do */
@@ -347,6 +348,55 @@ static int find_type(const struct weft_conf *conf, const struct weft_instance **
 		      close ? "?" : "");
 }
 
+/* "2" or "0-3". False: neither. */
+static bool parse_numbers(const char *word, uint64_t *first_out, uint64_t *last_out)
+{
+	const char *dash = strchr(word, '-');
+	char first[16];
+
+	if (!dash)
+		return weft_parse_u64(word, first_out) && weft_parse_u64(word, last_out);
+	if ((size_t)(dash - word) >= sizeof(first))
+		return false;
+	snprintf(first, sizeof(first), "%.*s", (int)(dash - word), word);
+	return weft_parse_u64(first, first_out) && weft_parse_u64(dash + 1, last_out) &&
+	       *first_out <= *last_out;
+}
+
+/* The set is made whole first: a card has the same name, address and ports whoever sees it, and whatever else. */
+static int show_some(struct weft_cardset *set, const char *list)
+{
+	char copy[sizeof(((struct weft_conf *)0)->visible)], *rest = copy, *word;
+	bool shown[WEFT_CARDS_MAX] = { false };
+	uint32_t all = set->count;
+	uint64_t first, last;
+
+	snprintf(copy, sizeof(copy), "%s", list);
+	while ((word = strsep(&rest, ", "))) {
+		if (!*word)
+			continue;
+		if (!parse_numbers(word, &first, &last))
+			return refuse(set, -EINVAL,
+				      "WEFT_VISIBLE: \"%.32s\" is neither a card's number nor a "
+				      "range of them",
+				      word);
+		if (last >= all)
+			return refuse(set, -EINVAL, "WEFT_VISIBLE: no card %s: there %s %u, from 0",
+				      word, all == 1 ? "is" : "are", all);
+		for (; first <= last; first++)
+			shown[first] = true;
+	}
+	set->count = 0;
+	for (uint32_t i = 0; i < all; i++) {
+		if (!shown[i])
+			continue;
+		set->card[set->count] = set->card[i];
+		set->card[set->count].index = set->count;
+		set->count++;
+	}
+	return set->count ? 0 : refuse(set, -EINVAL, "WEFT_VISIBLE: no card in it");
+}
+
 int weft_cardset_make(const struct weft_conf *conf, const struct weft_host_view *host,
 		      struct weft_cardset *set_out)
 {
@@ -378,7 +428,7 @@ int weft_cardset_make(const struct weft_conf *conf, const struct weft_host_view 
 	for (uint32_t i = 0; i < set_out->count; i++) {
 		struct weft_card_info *card = &set_out->card[i];
 
-		card->index = i;
+		card->index = card->number = i;
 		card->ip = at.ip[i % at.count];
 		card->mtu = at.mtu[i % at.count];
 		card->port_base =
@@ -392,7 +442,7 @@ int weft_cardset_make(const struct weft_conf *conf, const struct weft_host_view 
 	}
 	if (type)
 		note_guesses(conf, type, set_out);
-	return 0;
+	return conf->visible[0] ? show_some(set_out, conf->visible) : 0;
 }
 
 /* This host */

@@ -24,12 +24,13 @@ struct weft_ip {
 };
 
 struct weft_card_info {
-	uint32_t index;
+	uint32_t index; /* Among those shown. */
+	uint32_t number; /* Among all: its name, GID and ports go by this one. */
 	char name[32]; /* rdmap16s27 */
 	char bdf[16]; /* 0000:10:1b.0 */
 	struct weft_gid gid; /* GID 0 of port 1. */
 	struct weft_ip ip;
-	/* Of slot 0 of this card: the setting's base + 256 * index; IPv6: the setting's base. */
+	/* Of slot 0 of this card: the setting's base + 256 * number; IPv6: the setting's base. */
 	uint16_t port_base;
 	uint32_t gbps;
 	uint32_t mtu; /* Of the interface, in bytes of an IP packet; 0: unknown. */

@@ -218,6 +218,8 @@ static const struct row rows[] = {
 	{ "WEFT_CARDS", "auto",
 	  "number of cards; auto: that of the instance type, else one for each WEFT_ADDR",
 	  FIELD(cards), .parse = parse_u32, RANGE(1, 32), OR_AUTO },
+	{ "WEFT_VISIBLE", "", "which of the cards to show, by number from 0: 0,2-3; none: all",
+	  TEXT(visible) },
 	{ "WEFT_WIRE", "auto",
 	  "auto, udp or local; auto: shared memory within a host, UDP between hosts", FIELD(wire),
 	  .parse = parse_word, .words = wires },

@@ -34,6 +34,7 @@ struct weft_conf {
 	char instance[64]; /* WEFT_INSTANCE: instance type whose cards to show; empty: none. */
 	uint32_t
 		cards; /* WEFT_CARDS: 0: by the instance, else one for each of WEFT_ADDR, else 1. */
+	char visible[96]; /* WEFT_VISIBLE: which of the cards to show: 0,2-3; empty: all. */
 	enum weft_conf_wire wire; /* WEFT_WIRE */
 	enum weft_conf_gpu gpu; /* WEFT_GPU */
 	/* WEFT_PORT_BASE: 20000; cards x 256 ports from there, at most 21808, so that 32 cards end below

@@ -95,7 +95,7 @@ static bool from_sockaddr(const struct weft_card *card, const union weft_sockadd
 {
 	struct weft_ip ip = { 0 };
 	struct weft_gid gid;
-	uint32_t base = card->info->port_base - card->info->index * 256u;
+	uint32_t base = card->info->port_base - card->info->number * 256u;
 	uint32_t port =
 		ntohs(from->sa.sa_family == AF_INET6 ? from->in6.sin6_port : from->in4.sin_port);
 

@@ -80,7 +80,7 @@ static void make_device(const struct weft_card_info *info, const char *sysfs)
 	struct weft_vdevice *d = &weft_vdevices[info->index];
 	char uverbs[sizeof(d->ibv.dev_name)];
 
-	weft_sysfs_uverbs_name(info->index, uverbs, sizeof(uverbs));
+	weft_sysfs_uverbs_name(info->number, uverbs, sizeof(uverbs));
 	d->info = info;
 	d->ibv.node_type = IBV_NODE_UNSPECIFIED;
 	d->ibv.transport_type = IBV_TRANSPORT_UNSPECIFIED;

@@ -216,7 +216,7 @@ static void make_card(struct tree *t, const struct weft_card_info *card)
 	snprintf(link, sizeof(link), "../../%s", ib);
 	make_link(t, link, path);
 
-	weft_sysfs_uverbs_name(card->index, uverbs, sizeof(uverbs));
+	weft_sysfs_uverbs_name(card->number, uverbs, sizeof(uverbs));
 	snprintf(path, sizeof(path), "class/infiniband_verbs/%s", uverbs);
 	make_dir(t, path);
 	make_file(t, path, "ibdev", "%s\n", card->name);

@@ -50,6 +50,7 @@ static void check_limits(const struct weft_conf *c)
 	check_text(c->instance, sizeof(c->instance), "instance");
 	check_text(c->key, sizeof(c->key), "key");
 	check_text(c->caps, sizeof(c->caps), "caps");
+	check_text(c->visible, sizeof(c->visible), "visible");
 	check_text(c->stats, sizeof(c->stats), "stats");
 	check_text(c->run_dir, sizeof(c->run_dir), "run_dir");
 	FUZZ_CHECK(c->run_dir[0] == '/', "run_dir %s", c->run_dir);
@@ -72,7 +73,8 @@ static void check_same(const struct weft_conf *a, const struct weft_conf *b)
 {
 	FUZZ_CHECK(!strcmp(a->addr, b->addr) && !strcmp(a->instance, b->instance) &&
 			   !strcmp(a->key, b->key) && !strcmp(a->caps, b->caps) &&
-			   !strcmp(a->stats, b->stats) && !strcmp(a->run_dir, b->run_dir),
+			   !strcmp(a->stats, b->stats) && !strcmp(a->run_dir, b->run_dir) &&
+			   !strcmp(a->visible, b->visible),
 		   "texts change when they are read again");
 	FUZZ_CHECK(a->cards == b->cards && a->wire == b->wire && a->port_base == b->port_base &&
 			   a->paths == b->paths && a->mtu == b->mtu && a->gbps == b->gbps &&

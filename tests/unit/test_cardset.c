@@ -435,6 +435,63 @@ static void weft_cardset_make__overrides(void **state)
 	assert_non_null(strstr(set.why, "no capability \"fly\""));
 }
 
+/* What a card is does not depend on who sees it: jobs that share a host rely on that. */
+static void weft_cardset_make__visible(void **state)
+{
+	struct weft_cardset all;
+
+	reset(state);
+	strcpy(conf.instance, "p4d.24xlarge");
+	assert_int_equal(make(), 0);
+	assert_int_equal(set.count, 4);
+	all = set;
+	strcpy(conf.visible, "1,3");
+	assert_int_equal(make(), 0);
+	assert_int_equal(set.count, 2);
+	for (uint32_t i = 0; i < 2; i++) {
+		const struct weft_card_info *was = &all.card[2 * i + 1], *is = &set.card[i];
+
+		assert_int_equal(is->index, i);
+		assert_int_equal(is->number, 2 * i + 1);
+		assert_string_equal(is->name, was->name);
+		assert_int_equal(is->port_base, was->port_base);
+		assert_int_equal(is->numa, was->numa);
+		assert_memory_equal(&is->gid, &was->gid, sizeof(is->gid));
+	}
+	strcpy(conf.visible, "2-3, 0");
+	assert_int_equal(make(), 0);
+	assert_int_equal(set.count, 3);
+	assert_int_equal(set.card[1].number, 2);
+	strcpy(conf.visible, "0-3");
+	assert_int_equal(make(), 0);
+	assert_memory_equal(set.card, all.card, sizeof(all.card));
+}
+
+static void weft_cardset_make__visible_refused(void **state)
+{
+	static const struct {
+		const char *list, *why;
+	} rows[] = {
+		{ "4", "no card 4: there are 4, from 0" },
+		{ "2-4", "no card 2-4" },
+		{ "0-18446744073709551615", "no card 0-18446744073709551615" },
+		{ "3-2", "\"3-2\" is neither" },
+		{ "-1", "\"-1\" is neither" },
+		{ "1-", "\"1-\" is neither" },
+		{ "0000000000000000000000000000001-2", "is neither" },
+		{ "all", "\"all\" is neither" },
+		{ ",", "no card in it" },
+	};
+
+	reset(state);
+	conf.cards = 4;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
+		strcpy(conf.visible, rows[i].list);
+		if (make() != -EINVAL || !strstr(set.why, rows[i].why))
+			fail_msg("%s: %s", rows[i].list, set.why);
+	}
+}
+
 static void weft_cardset_make__unknown_type(void **state)
 {
 	reset(state);
@@ -483,6 +540,8 @@ int main(void)
 		cmocka_unit_test(weft_cardset_make__many_addresses),
 		cmocka_unit_test(weft_cardset_make__link_local),
 		cmocka_unit_test(weft_cardset_make__overrides),
+		cmocka_unit_test(weft_cardset_make__visible),
+		cmocka_unit_test(weft_cardset_make__visible_refused),
 		cmocka_unit_test(weft_cardset_make__unknown_type),
 		cmocka_unit_test(weft_cardset_get__this_host),
 	};
