@@ -39,13 +39,15 @@ const char weft_cmd_lint_usage[] =
 	"  --yes            do not ask\n"
 	"\n"
 	"Exit status: 0 nothing to object (notes are none), 1 something is wrong, 2 a file\n"
-	"could not be read. `weft check --explain ID` says more about a finding.\n";
+	"could not be read, or none has anything in it that lint knows. `weft check\n"
+	"--explain ID` says more about a finding.\n";
 
 struct options {
 	struct weft_lint_options lint;
 	const char *skip[SKIP_MAX];
 	uint32_t skips;
 	bool json, sarif, fix, yes;
+	int unknown; /* Files with nothing in them that is judged. */
 };
 
 /* All of it, which the caller frees; NULL: said on stderr why not. */
@@ -133,7 +135,7 @@ static bool fix_file(const struct options *o, const char *path, char **bytes, ui
 	return ok;
 }
 
-static bool lint_file(const struct options *o, const char *path, struct weft_findings *findings)
+static bool lint_file(struct options *o, const char *path, struct weft_findings *findings)
 {
 	const char *name = strcmp(path, "-") ? path : "<stdin>";
 	struct weft_lint_edits edits;
@@ -148,12 +150,16 @@ static bool lint_file(const struct options *o, const char *path, struct weft_fin
 	for (uint32_t round = 0; o->fix && changed && round < ROUNDS_MAX; round++) {
 		weft_findings_init(&before);
 		weft_lint_edits_init(&edits);
-		weft_lint(name, bytes, len, &o->lint, &before, &edits);
+		(void)weft_lint(name, bytes, len, &o->lint, &before, &edits);
 		changed = edits.count && fix_file(o, path, &bytes, &len, &edits, &good);
 		weft_lint_edits_fini(&edits);
 		weft_findings_fini(&before);
 	}
-	weft_lint(name, bytes, len, &o->lint, findings, NULL);
+	if (!weft_lint(name, bytes, len, &o->lint, findings, NULL)) {
+		fprintf(stderr, "weft lint: %s: nothing in it is of a kind that lint knows\n",
+			name);
+		o->unknown++;
+	}
 	free(bytes);
 	return good;
 }
@@ -181,9 +187,10 @@ static void print(const struct options *o, const struct weft_findings *f, int fi
 	if (o->sarif) {
 		weft_sarif_print(stdout, f, WEFT_VERSION);
 	} else if (o->json) {
-		printf("{\"files\": %d, \"fail\": %zu, \"warn\": %zu, \"note\": %zu, "
+		printf("{\"files\": %d, \"unknown_files\": %d, \"fail\": %zu, \"warn\": %zu, "
+		       "\"note\": %zu, "
 		       "\"left_out\": %zu, \"findings\": ",
-		       files, weft_findings_count_of(f, WEFT_SEV_FAIL),
+		       files, o->unknown, weft_findings_count_of(f, WEFT_SEV_FAIL),
 		       weft_findings_count_of(f, WEFT_SEV_WARN),
 		       weft_findings_count_of(f, WEFT_SEV_NOTE), f->dropped);
 		weft_findings_json(stdout, f);
@@ -310,7 +317,8 @@ int weft_cmd_lint(int argc, char **argv)
 	print(&o, &findings, files);
 	worst = weft_findings_worst(&findings);
 	weft_findings_fini(&findings);
-	if (!good)
+	/* A gate before files of which none was judged would stand open. */
+	if (!good || o.unknown == files)
 		return 2;
 	return worst >= WEFT_SEV_WARN ? 1 : 0;
 }

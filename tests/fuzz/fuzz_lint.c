@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	options.instance = data[0] & 0x80 ? weft_catalogue_find("p5.48xlarge") : NULL;
 	weft_findings_init(&f);
 	weft_lint_edits_init(&edits);
-	weft_lint("fuzz", bytes, len, &options, &f, &edits);
+	(void)weft_lint("fuzz", bytes, len, &options, &f, &edits);
 	check_findings(&f, bytes, len);
 	check_edits(&edits, len);
 	weft_findings_fini(&f);
@@ -66,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fixed = weft_lint_apply(bytes, len, &edits, &fixed_len);
 	FUZZ_CHECK(fixed && strnlen(fixed, fixed_len + 1) <= fixed_len, "not applied");
 	weft_findings_init(&f);
-	weft_lint("fuzz", fixed, fixed_len, &options, &f, NULL);
+	(void)weft_lint("fuzz", fixed, fixed_len, &options, &f, NULL);
 	check_findings(&f, fixed, fixed_len);
 	weft_findings_fini(&f);
 	weft_lint_edits_fini(&edits);

@@ -500,7 +500,15 @@ static int by_place(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-void weft_lint(const char *name, const char *bytes, uint32_t len,
+/* A YAML or JSON file may be anybody's; the other formats have no kinds. */
+static bool has_kinds(const struct weft_text *text, enum weft_lint_format format)
+{
+	if (format == WEFT_LINT_AUTO)
+		format = format_of_text(text);
+	return format == WEFT_LINT_YAML || format == WEFT_LINT_JSON;
+}
+
+bool weft_lint(const char *name, const char *bytes, uint32_t len,
 	       const struct weft_lint_options *options, struct weft_findings *findings,
 	       struct weft_lint_edits *edits)
 {
@@ -509,11 +517,12 @@ void weft_lint(const char *name, const char *bytes, uint32_t len,
 	struct weft_place place = { .file = name };
 	enum weft_lint_format format = options->format;
 	size_t before = findings->count;
+	bool known;
 
 	if (!l || weft_lines_init(&l->lines, bytes, len)) {
 		weft_findings_report(findings, WEFT_FINDING_INPUT, &place, "out of memory");
 		free(l);
-		return;
+		return true;
 	}
 	l->options = options;
 	l->findings = findings;
@@ -529,6 +538,8 @@ void weft_lint(const char *name, const char *bytes, uint32_t len,
 	if (findings->count > before)
 		qsort(findings->finding + before, findings->count - before,
 		      sizeof(*findings->finding), by_place);
+	known = l->known || findings->count > before || !has_kinds(&text, format);
 	weft_lines_fini(&l->lines);
 	free(l);
+	return known;
 }

@@ -41,8 +41,9 @@ struct weft_lint_options {
 		*instance; /* Where the files do not say it themselves. Or NULL. */
 };
 
-/* Lints one file, whose bytes these are; its name stands in the findings. `edits` may be NULL. */
-void weft_lint(const char *name, const char *bytes, uint32_t len,
+/* Lints one file, whose bytes these are; its name stands in the findings. `edits` may be NULL. False: there is nothing in
+ * it of a kind that is judged, which is no finding. */
+bool weft_lint(const char *name, const char *bytes, uint32_t len,
 	       const struct weft_lint_options *options, struct weft_findings *findings,
 	       struct weft_lint_edits *edits);
 

@@ -26,6 +26,7 @@ struct lint {
 	const char *bytes;
 	uint32_t len;
 	struct weft_lines lines;
+	bool known; /* There is something in it that lint judges. */
 	bool hcl; /* Scalars convert, and fields are spelt in its way. */
 	bool dockerfile;
 	uint32_t nested; /* Scripts in scripts. */

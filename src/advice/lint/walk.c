@@ -310,6 +310,7 @@ void lint_walk(struct lint *l, const struct weft_doc_node *node, enum weft_type 
 				    node->key ? node->key->text : "here");
 		return;
 	}
+	l->known |= type != WEFT_TYPE_Any;
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rules); i++)
 		if (rules[i].type == type)
 			rules[i].rule(l, &at);
