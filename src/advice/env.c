@@ -5,6 +5,7 @@
  * machine's interfaces, variables that exclude each other, variables that are missing, and names that nobody
  * reads. Where the table needs a fact that is not known, its row does not hold and a later, more general one
  * speaks. */
+#define _GNU_SOURCE
 #include "advice/env.h"
 
 #include "base/spell.h"
@@ -164,7 +165,7 @@ bool weft_env_is_secret(const char *name)
 	static const char *const words[] = { "KEY", "TOKEN", "SECRET", "PASS", "CREDENTIAL" };
 
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(words); i++)
-		if (strstr(name, words[i]))
+		if (strcasestr(name, words[i]))
 			return true;
 	return false;
 }

@@ -6,6 +6,7 @@
  * the network. */
 #include "cli/check_wire.h"
 
+#include "cli/program.h"
 #include "dev/conf.h"
 #include "dev/counters.h"
 #include "node/ping.h"
@@ -50,12 +51,15 @@ static bool is_below_run(void)
 
 int weft_check_wire_begin(const struct weft_check_wire *wire, int argc, char **argv)
 {
-	char self[WEFT_ROOT_PATH_MAX];
+	char self[WEFT_ROOT_PATH_MAX], library[WEFT_PROGRAM_PATH_MAX];
 	ssize_t len;
 	char **args;
 
 	if (!wants_wire(wire) || is_below_run() || has_real_card())
 		return 0;
+	/* `weft run` would say so as well, with an exit status that means something else here. */
+	if (!weft_program_library(CMD, WEFT_PROGRAM_PRELOAD, library, sizeof(library)))
+		return -1;
 	len = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	args = calloc((size_t)argc + 6, sizeof(*args));
 	if (len < 0 || !args) {

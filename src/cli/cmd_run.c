@@ -16,9 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CMD     "weft run"
-#define LIBRARY "libweft-preload.so"
-#define PLUGIN  "libnccl-net-weft.so"
+#define CMD    "weft run"
+#define PLUGIN "libnccl-net-weft.so"
 
 const char weft_cmd_run_usage[] =
 	"usage: weft run [SETTING...] [--] COMMAND [ARGUMENT...]\n"
@@ -41,25 +40,6 @@ const char weft_cmd_run_usage[] =
 	"                         libibverbs as it is\n"
 	"\n"
 	"The exit status is that of COMMAND, or 2 if it could not be run.\n";
-
-static bool find_library(const char *name, char *path, size_t len)
-{
-	if (!weft_program_beside(CMD, name, path, len))
-		return false;
-	if (!weft_program_is_library(path)) {
-		fprintf(stderr, CMD ": %s is not a library for this machine\n", path);
-		return false;
-	}
-	/* The loader takes LD_PRELOAD apart at both, and knows no way to quote them. */
-	if (strpbrk(path, ": ")) {
-		fprintf(stderr,
-			CMD ": the loader cannot preload from a path with a blank or "
-			    "colon in it: %s\n",
-			path);
-		return false;
-	}
-	return true;
-}
 
 static bool preload(const char *library)
 {
@@ -223,7 +203,8 @@ int weft_cmd_run(int argc, char **argv)
 		fprintf(stderr, CMD ": %s\n", reason);
 		return 2;
 	}
-	if (!check_run_dir() || !find_library(nccl ? PLUGIN : LIBRARY, library, sizeof(library)))
+	if (!check_run_dir() || !weft_program_library(CMD, nccl ? PLUGIN : WEFT_PROGRAM_PRELOAD,
+						      library, sizeof(library)))
 		return 2;
 	if (!print && (!weft_program_find(argv[i], path, why, sizeof(why)) ||
 		       (!nccl && !weft_program_can_preload(path, why, sizeof(why))))) {

@@ -118,6 +118,12 @@ static int cmd_version(int argc, char **argv)
 	return 0;
 }
 
+/* The exit status for what could not be done. `weft check` has a table of its own, where 2 are failures. */
+static int could_not(const struct weft_cmd *c)
+{
+	return c->run == weft_cmd_check ? 3 : 2;
+}
+
 int main(int argc, char **argv)
 {
 	const struct weft_cmd *c;
@@ -140,12 +146,12 @@ int main(int argc, char **argv)
 	}
 	if (fflush(stdout) != 0) {
 		fprintf(stderr, "weft: cannot write the output: %s\n", strerror(errno));
-		return 2;
+		return could_not(c);
 	}
 	/* A write that failed in the middle has lost its errno, and the flush had nothing left to do. */
 	if (ferror(stdout)) {
 		fputs("weft: cannot write all of the output\n", stderr);
-		return 2;
+		return could_not(c);
 	}
 	return status;
 }

@@ -319,3 +319,22 @@ bool weft_program_beside(const char *cmd, const char *name, char *path, size_t l
 		self);
 	return false;
 }
+
+bool weft_program_library(const char *cmd, const char *name, char *path, size_t len)
+{
+	if (!weft_program_beside(cmd, name, path, len))
+		return false;
+	if (!weft_program_is_library(path)) {
+		fprintf(stderr, "%s: %s is not a library for this machine\n", cmd, path);
+		return false;
+	}
+	/* The loader takes LD_PRELOAD apart at both, and knows no way to quote them. */
+	if (strpbrk(path, ": ")) {
+		fprintf(stderr,
+			"%s: the loader cannot preload from a path with a blank or colon in it: "
+			"%s\n",
+			cmd, path);
+		return false;
+	}
+	return true;
+}

@@ -18,6 +18,11 @@ bool weft_program_can_preload(const char *path, char *why, size_t len);
 /* A file of weft's own: beside this program in a build folder, below its prefix when installed. False: said on stderr. */
 bool weft_program_beside(const char *cmd, const char *name, char *path, size_t len);
 
+#define WEFT_PROGRAM_PRELOAD "libweft-preload.so"
+
+/* The same for a library that is to be preloaded. */
+bool weft_program_library(const char *cmd, const char *name, char *path, size_t len);
+
 /* Is `path` an ELF shared object of our own kind? */
 bool weft_program_is_library(const char *path);
 

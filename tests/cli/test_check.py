@@ -555,8 +555,15 @@ else:
 for args in (["--self", "--root", "/"], ["--peer", "x", "--listen"], ["--listen", "--port", "70000"]):
     done = run(*args)
     report(done.returncode == 3 and done.stderr.count(b"\n") == 1, " ".join(args), done.stderr)
+with open("/dev/full", "wb") as full:
+    done = subprocess.run([WEFT, "check"], stdout=full, stderr=subprocess.PIPE, check=False)
+    report(done.returncode == 3 and b"cannot write" in done.stderr, "a full disk under the output", done.stderr)
 with tempfile.TemporaryDirectory() as top:
-    secret = {"NCCL_SECRET_KEY": "hidden", "AWS_SECRET_ACCESS_KEY": "hidden", "NCCL_DEBUG": "INFO"}
+    shutil.copy(WEFT, top + "/weft")
+    done = subprocess.run([top + "/weft", "check", "--self"], capture_output=True, check=False)
+    report(done.returncode == 3 and b"there is no libweft-preload.so" in done.stderr, "--self without the library", done.stderr)
+with tempfile.TemporaryDirectory() as top:
+    secret = {"NCCL_SECRET_KEY": "hidden", "nccl_api_token": "hidden", "AWS_SECRET_ACCESS_KEY": "hidden", "NCCL_DEBUG": "INFO"}
     first = run("--capture", top + "/copy", "--json", env=secret)
     second = run("--root", top + "/copy", "--json")
     kept = subprocess.run(["grep", "-r", "hidden", top + "/copy"], capture_output=True, check=False)
