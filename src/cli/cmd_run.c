@@ -8,6 +8,7 @@
 #include "cli/program.h"
 #include "dev/cardset.h"
 #include "dev/conf.h"
+#include "dev/hint.h"
 #include "perf/nccl_env.h"
 
 #include <errno.h>
@@ -74,22 +75,13 @@ static bool use_plugin(char *library)
 	return false;
 }
 
-/* Libfabric up to 1.17 asks to be told that a card can READ; later ones find out. Without, all that is longer than a SEND
- * goes in SENDs, and is copied three times on its way. With cards that cannot it would abort the program. How long a
- * message is worth its round trip was measured (docs/performance.md); on Amazon's cards it is 1 MiB. */
-static bool tell_libfabric(const struct weft_card_info *cards, uint32_t count)
+/* What the user has set stays. */
+static bool tell_programs(const struct weft_card_info *cards, uint32_t count)
 {
-	static const struct {
-		const char *name, *value;
-	} hints[] = {
-		{ "FI_EFA_USE_DEVICE_RDMA", "1" },
-		{ "FI_EFA_INTER_MIN_READ_MESSAGE_SIZE", "131072" },
-	};
+	size_t n;
+	const struct weft_hint *hints = weft_hints(cards, count, &n);
 
-	for (uint32_t i = 0; i < count; i++)
-		if (!(cards[i].caps & WEFT_CAP_RDMA_READ))
-			return true;
-	for (size_t i = 0; i < WEFT_ARRAY_SIZE(hints); i++)
+	for (size_t i = 0; i < n; i++)
 		if (setenv(hints[i].name, hints[i].value, 0)) {
 			perror(CMD);
 			return false;
@@ -213,7 +205,7 @@ int weft_cmd_run(int argc, char **argv)
 	}
 	if (weft_cardset_note())
 		fprintf(stderr, CMD ": note: %s\n", weft_cardset_note());
-	if (nccl ? !use_plugin(library) : !(preload(library) && tell_libfabric(cards, count)))
+	if (nccl ? !use_plugin(library) : !(preload(library) && tell_programs(cards, count)))
 		return 2;
 	if (print) {
 		print_changes(before);
