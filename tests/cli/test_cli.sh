@@ -266,7 +266,8 @@ elif DESTDIR="$dir/dest" meson install -C "$build" --no-rebuild --quiet >"$dir/o
 	[ -x "$there/bin/weft" ] && [ -f "$there/lib/weft/libweft-preload.so" ] &&
 	find "$there" -name weft.1 | grep -q 'man/man1/weft.1$' &&
 	[ -f "$there/lib/weft/libnccl-net-weft.so" ] && [ -x "$there/lib/weft/weft-perf-nccl" ] &&
-	[ "$(find "$dir/dest" -type f ! -path '*/man/man1/weft*.1' | wc -l)" = 4 ]; then
+	[ -x "$there/bin/weft-device-plugin" ] &&
+	[ "$(find "$dir/dest" -type f ! -path '*/man/man1/weft*.1' | wc -l)" = 5 ]; then
 	report ok 'install'
 else
 	find "$dir/dest" >>"$dir/err"
