@@ -148,6 +148,7 @@ static void at_exit(void)
 	sigset_t mask;
 
 	weft_helper_stop();
+	weft_mem_stop();
 	lock_dev(&mask);
 	weft_dev.ended = true;
 	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++) {
@@ -160,6 +161,7 @@ static void at_exit(void)
 			weft_sq_linger(card);
 			weft_report_down(card);
 			close_links(card);
+			weft_mem_down(card);
 			card->up = false;
 			card->dead = true;
 		}
@@ -257,6 +259,7 @@ void weft_card_close(struct weft_card *card)
 	if (card->up)
 		weft_report_down(card);
 	close_links(card);
+	weft_mem_down(card);
 	weft_card_unlock(card);
 	unlock_dev(&mask);
 	weft_regions_fini(card);

@@ -110,6 +110,22 @@ static bool parse_paths(const struct row *row, const char *text, void *field, ch
 	return false;
 }
 
+static bool parse_copiers(const struct row *row, const char *text, void *field, char *why)
+{
+	uint64_t v;
+
+	if (!strcmp(text, "auto"))
+		v = WEFT_CONF_COPIERS_AUTO;
+	else if (!strcmp(text, "off"))
+		v = WEFT_CONF_COPIERS_OFF;
+	else if (!weft_parse_u64(text, &v) || !in_range(row, v, "auto, off or a number", why)) {
+		snprintf(why, WHY_MAX, "not auto, off or a number from 0 to 16");
+		return false;
+	}
+	*(uint32_t *)field = (uint32_t)v;
+	return true;
+}
+
 static bool parse_part_id(const struct row *row, const char *text, void *field, char *why)
 {
 	if (parse_u32(row, text, field, why))
@@ -226,6 +242,10 @@ static const struct row rows[] = {
 	{ "WEFT_GPU", "auto",
 	  "GPU memory: auto: from GPU to GPU within a host; staged: by host memory; off: refused",
 	  FIELD(gpu), .parse = parse_word, .words = gpus },
+	{ "WEFT_COPIERS", "auto",
+	  "threads for large copies between processes of a host; auto: by the cores; off: as "
+	  "others",
+	  FIELD(copiers), .parse = parse_copiers, RANGE(0, 16) },
 	{ "WEFT_PORT_BASE", "20000",
 	  "first UDP port; each card has 256 of them. The same for a whole host", FIELD(port_base),
 	  .parse = parse_u32, RANGE(1024, 21808) },

@@ -13,6 +13,9 @@ enum weft_conf_wire {
 	WEFT_CONF_WIRE_LOCAL,
 };
 
+#define WEFT_CONF_COPIERS_AUTO UINT32_MAX
+#define WEFT_CONF_COPIERS_OFF  (UINT32_MAX - 1)
+
 enum weft_conf_gpu {
 	WEFT_CONF_GPU_AUTO, /* From GPU to GPU where they can, else by way of host memory. */
 	WEFT_CONF_GPU_STAGED,
@@ -37,6 +40,7 @@ struct weft_conf {
 	char visible[96]; /* WEFT_VISIBLE: which of the cards to show: 0,2-3; empty: all. */
 	enum weft_conf_wire wire; /* WEFT_WIRE */
 	enum weft_conf_gpu gpu; /* WEFT_GPU */
+	uint32_t copiers; /* WEFT_COPIERS: threads, or one of the above. */
 	/* WEFT_PORT_BASE: 20000; cards x 256 ports from there, at most 21808, so that 32 cards end below
 	 * 30000, where NodePorts and then ephemeral ports begin. */
 	uint32_t port_base;

@@ -148,7 +148,7 @@ enum weft_wqe_state {
 	WEFT_WQE_FREE,
 	WEFT_WQE_WAITS, /* On the QP's list: the engine would not take it yet. */
 	WEFT_WQE_POSTED, /* The engine has it. */
-	WEFT_WQE_MOVES, /* Its bytes are on their way from GPU to GPU; then the engine gets it. */
+	WEFT_WQE_MOVES, /* Its bytes are being copied directly; then the engine gets it. */
 };
 
 struct weft_wqe {
@@ -161,6 +161,7 @@ struct weft_wqe {
 	uint8_t state; /* enum weft_wqe_state. */
 	uint32_t serial; /* Of a direct copy: this entry may have another user when it ends. */
 	bool moved; /* Its bytes are where they belong; the rest is the engine's. */
+	bool in_packets; /* A direct copy was tried, and cannot be. */
 	bool copied; /* UD: its bytes lie in the QP's `copies`. */
 	bool reported; /* UD: its completion exists already. */
 };
@@ -328,11 +329,14 @@ struct weft_card {
 	uint64_t losses; /* WEFT_LOSS */
 
 	struct weft_gpu *gpus; /* owns: of each GPU that regions are on. See mem.h. */
-	struct weft_share *share; /* owns: the list of regions that other processes can map ... */
+	struct weft_share *share; /* owns: the list of regions that other processes can reach ... */
 	bool share_failed; /* ... which cannot be had. */
 	struct weft_share *shares; /* owns: others' lists. */
 	struct weft_import *imports; /* owns: what is mapped of them. */
+	struct weft_hauls *hauls; /* owns; NULL: there was none yet. */
 	uint32_t moving; /* Direct copies under way. */
+	/* Bytes that no engine sees: of WRITEs and READs of ours, and of WRITEs of others that had something to tell. */
+	uint64_t direct_written, direct_read, direct_taken;
 	bool unsettled; /* Bytes were put that may not be in their place yet. */
 };
 
@@ -436,7 +440,8 @@ void weft_sq_linger(struct weft_card *card);
 void weft_sq_cancel_mr(struct weft_card *card, const struct weft_pd *pd, uint32_t lkey);
 void weft_sq_cancel_ah(struct weft_card *card, const struct weft_ah *ah);
 /* A direct copy has ended. */
-void weft_sq_on_moved(struct weft_card *card, uint64_t cookie, uint32_t serial, bool ok);
+void weft_sq_on_moved(struct weft_card *card, uint64_t cookie, uint32_t serial,
+		      enum weft_moved how);
 void weft_sq_on_complete(struct weft_card *card, uint64_t cookie, enum weft_srd_status status);
 struct weft_wqe *weft_sq_by_cookie(struct weft_card *card, uint64_t cookie,
 				   struct weft_qp **qp_out);

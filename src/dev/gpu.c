@@ -7,6 +7,7 @@
 #include "dev/gpu.h"
 
 #include "dev/conf.h"
+#include "dev/haul.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -123,6 +124,7 @@ static struct weft_gpu *gpu_of(const struct weft_cuda *cuda, struct weft_card *c
 
 void weft_mem_down(struct weft_card *card)
 {
+	weft_haul_down(card);
 	while (card->gpus) {
 		struct weft_gpu *g = card->gpus;
 

@@ -11,10 +11,11 @@
 #define WEFT_GPU_SMALL  (64u << 10)
 #define WEFT_GPU_COPIES 64u /* Under way on each. */
 
-enum weft_gpu_kind { /* How others can map it. */
+enum weft_gpu_kind { /* How others reach it. */
 	WEFT_GPU_UNSHARED,
-	WEFT_GPU_IPC, /* By a handle that the driver gives. */
-	WEFT_GPU_FD, /* By a descriptor of ours. */
+	WEFT_GPU_IPC, /* Mapped, by a handle that the driver gives. */
+	WEFT_GPU_FD, /* Mapped, by a descriptor of ours. */
+	WEFT_GPU_NONE, /* It is host memory: by hauls. */
 };
 
 struct weft_gpu_mem {

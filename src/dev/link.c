@@ -205,8 +205,11 @@ static enum weft_srd_status remote_write(void *owner, const struct weft_srd_msg_
 	enum weft_srd_status status =
 		remote_check(owner, info, WEFT_ACCESS_REMOTE_WRITE, &at, &gpu);
 
-	if (status != WEFT_SRD_OK || !len)
+	if (status != WEFT_SRD_OK || !len) {
+		if (status == WEFT_SRD_OK) /* A direct copy is in its place. */
+			link->card->direct_taken += info->len;
 		return status;
+	}
 	if (!copy_out(link, gpu, (uint8_t *)at + off, data, len))
 		return WEFT_SRD_REMOTE_ADDRESS;
 	/* With its last packet the sender is told that all of it is there. */

@@ -13,7 +13,7 @@
  * Direct: a WRITE or READ between memory of GPUs, of processes of this host, is one copy from the one to the other. So is one
  * between pinned memory here and a GPU's there.
  * The target's memory is mapped into this process (share.c), which takes milliseconds and is done by a thread of its
- * own; the copy is started, and asked for whenever the card works.
+ * own; the copy is started, and asked for whenever the card works. A long one between host memory is a haul (haul.h).
  *
  * Except where said, everything is called under the card's lock. */
 #include "base/types.h"
@@ -81,9 +81,19 @@ enum weft_direct weft_direct_start(struct weft_card *card, const struct weft_gid
 				   const struct weft_wqe *wqe, uint64_t cookie);
 /* See what has ended. True: something is under way. */
 bool weft_direct_poll(struct weft_card *card);
+/* Its request is over before it has ended. */
+void weft_direct_cancel(struct weft_card *card, const struct weft_wqe *wqe, uint64_t cookie);
 
-/* A region came or goes; the card came up. What can be mapped is listed for the other processes. */
+/* How a direct copy ended. */
+enum weft_moved {
+	WEFT_MOVED,
+	WEFT_MOVED_FAILED,
+	WEFT_MOVED_NOT, /* Packets will find out why. */
+};
+
+/* A region came or goes; the card came up. What can be reached is listed for the other processes. */
 void weft_share_add(struct weft_card *card, struct weft_region *r);
+/* When it returns nobody else touches that memory any more. */
 void weft_share_remove(struct weft_card *card, const struct weft_region *r);
 void weft_share_up(struct weft_card *card);
 void weft_mem_down(struct weft_card *card);

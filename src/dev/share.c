@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* GPU memory of other processes of this host.
+/* Memory of other processes of this host: what of it can be reached, and mappings of what is a GPU's.
  *
- * Each card lists the regions that others can map in a file beside its inbox, of the same name and as private: an entry for
+ * Each card lists the regions that others can reach in a file beside its inbox, of the same name and as private: an entry for
  * each key, at the place that the key's index names, so nothing is searched. Most of the file is never touched, and takes no
  * memory. The owner keeps it locked; whoever can lock it knows that the owner is dead. An entry is changed under a sequence
  * number, and whoever reads one that changes meanwhile takes it as not there.
+ *
+ * Who copies to or from host memory of another process enters first (hauls, haul.c): he takes a place in that process's file,
+ * looks whether the entry is there still, and leaves when he is done. Who takes an entry away waits for those who are in.
  *
  * Mapping an allocation takes milliseconds, unmapping one may wait for kernels: both are done by a thread of their own, and a
  * request that needs a mapping waits its turn like one for which an engine has no room. Mappings are kept until the other
@@ -14,10 +17,12 @@
 
 #include "base/assert.h"
 #include "dev/conf_set.h"
+#include "dev/haul.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,15 +32,21 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAGIC    0x6d666577u /* "wefm" */
-#define VERSION  1u
-#define PAGE     4096u
-#define ENTRIES  WEFT_DEV_MR_MAX
-#define FILE_LEN (PAGE + (size_t)ENTRIES * sizeof(struct entry))
-#define RETRY    WEFT_MS(20)
-#define LOOK_NS  200000000l /* The thread looks so often whether mappings are still wanted. */
-#define REST_NS  20000000l /* What is to be unmapped may still be copied to for a moment. */
-#define BATCH    64u
+#define MAGIC     0x6d666577u /* "wefm" */
+#define VERSION   2u
+#define PAGE      4096u
+#define ENTRIES   WEFT_DEV_MR_MAX
+#define FILE_LEN  (PAGE + (size_t)ENTRIES * sizeof(struct entry))
+#define RETRY     WEFT_MS(20)
+#define LOOK_NS   200000000l /* The thread looks so often whether mappings are still wanted. */
+#define MISSED_NS 100000l
+#define REST_NS   20000000l /* What is to be unmapped may still be copied to for a moment. */
+#define BATCH     64u
+#define PLACES    62u
+#define BLOCK     (64u << 10) /* So much of the file gets memory at a time. */
+#define BLOCKS    (ENTRIES * sizeof(struct entry) / BLOCK + 8)
+#define SEAT_NS   WEFT_S(1) /* Who is in for so long is stopped. It is waited for no longer. */
+#define JOIN_S    1 /* The driver may let us wait for a kernel that does not end. */
 
 struct entry {
 	_Atomic uint32_t seq; /* Odd while it is changed. */
@@ -51,11 +62,19 @@ struct entry {
 
 static_assert(sizeof(struct entry) == 136, "both versions of weft on a host agree on it");
 
+struct place {
+	_Alignas(64) _Atomic uint64_t who; /* Process, above the key; 0: nobody. */
+};
+
 struct table {
 	uint32_t magic, version;
 	int32_t pid;
 	_Atomic uint32_t closed;
+	uint64_t pids; /* In which numbering `pid` is. */
+	struct place place[PLACES];
 };
+
+static_assert(sizeof(struct table) <= PAGE, "it lies in front of the entries");
 
 /* Ours, or another process's. */
 struct weft_share {
@@ -64,6 +83,9 @@ struct weft_share {
 	int fd; /* owns; -1: it has none. */
 	struct table *map; /* owns */
 	weft_ns retry_at;
+	uint32_t busy; /* Hauls under way. */
+	bool refused; /* The kernel does not let us copy there. */
+	uint8_t backed[BLOCKS / 8]; /* Ours: parts of the file that have memory. */
 };
 
 static struct {
@@ -148,14 +170,23 @@ static void close_share(struct weft_share *s)
 
 /* Ours */
 
-static int create_table(struct weft_card *card, struct weft_share *s)
+static uint64_t pid_numbering(void)
 {
+	struct stat st;
+
+	return stat("/proc/self/ns/pid", &st) ? 0 : (uint64_t)st.st_ino;
+}
+
+static int create_table(struct weft_share *s)
+{
+	static _Atomic bool swept;
 	char dir[256], path[400];
 	int err = open_dir(dir, sizeof(dir));
 
 	if (err)
 		return err;
-	sweep(dir);
+	if (!atomic_exchange(&swept, true))
+		sweep(dir);
 	path_of(&s->of, dir, path, sizeof(path));
 	unlink(path);
 	s->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -174,9 +205,9 @@ static int create_table(struct weft_card *card, struct weft_share *s)
 		return -ENOMEM;
 	}
 	(void)madvise(s->map, FILE_LEN, MADV_DONTFORK);
-	(void)card;
 	s->map->version = VERSION;
 	s->map->pid = getpid();
+	s->map->pids = pid_numbering();
 	s->map->magic = MAGIC;
 	return 0;
 }
@@ -191,7 +222,7 @@ static struct weft_share *own_table(struct weft_card *card)
 	if (s) {
 		s->fd = -1;
 		weft_link_address(card, &card->info->gid, card->slot, &s->of);
-		if (!create_table(card, s)) {
+		if (!create_table(s)) {
 			card->share = s;
 			return s;
 		}
@@ -202,55 +233,108 @@ static struct weft_share *own_table(struct weft_card *card)
 	return NULL;
 }
 
+static bool is_listable(const struct weft_region *r)
+{
+	if (r->gpu)
+		return r->gpu->kind != WEFT_GPU_UNSHARED;
+	return r->mr.length >= WEFT_HAUL_MIN && weft_haul_is_on() &&
+	       r->mr.access & (WEFT_ACCESS_REMOTE_READ | WEFT_ACCESS_REMOTE_WRITE);
+}
+
+/* So that a full file system is an error and no signal. */
+static bool has_memory(struct weft_share *s, const struct entry *e)
+{
+	size_t first = (size_t)((const uint8_t *)e - (uint8_t *)s->map) / BLOCK;
+	size_t last = (size_t)((const uint8_t *)(e + 1) - 1 - (uint8_t *)s->map) / BLOCK;
+
+	for (size_t b = first; b <= last; b++) {
+		if (s->backed[b / 8] & 1u << b % 8)
+			continue;
+		if (posix_fallocate(s->fd, (off_t)(b * BLOCK),
+				    (off_t)WEFT_MIN(BLOCK, FILE_LEN - b * BLOCK)))
+			return false;
+		s->backed[b / 8] |= (uint8_t)(1u << b % 8);
+	}
+	return true;
+}
+
 void weft_share_add(struct weft_card *card, struct weft_region *r)
 {
 	struct weft_share *s;
 	struct entry *e;
-	size_t off;
 
-	if (!r->gpu || r->gpu->kind == WEFT_GPU_UNSHARED)
+	if (!is_listable(r))
 		return;
 	s = own_table(card);
 	if (!s)
 		return;
 	e = entry_of(s, r->mr.rkey);
-	off = (size_t)((uint8_t *)e - (uint8_t *)s->map);
-	/* So that a full file system is an error and no signal. */
-	if (posix_fallocate(s->fd, (off_t)off, sizeof(*e)))
+	if (!has_memory(s, e))
 		return;
 	atomic_fetch_add(&e->seq, 1);
 	e->access = r->mr.access;
-	e->kind = r->gpu->kind;
 	e->iova = r->mr.iova;
 	e->length = r->mr.length;
-	e->at = (uintptr_t)r->mr.addr - r->gpu->base;
-	e->base = r->gpu->base;
-	e->size = r->gpu->size;
-	e->id = r->gpu->id;
-	e->fd = r->gpu->fd;
-	e->handle = r->gpu->handle;
+	if (r->gpu) {
+		e->kind = r->gpu->kind;
+		e->at = (uintptr_t)r->mr.addr - r->gpu->base;
+		e->base = r->gpu->base;
+		e->size = r->gpu->size;
+		e->id = r->gpu->id;
+		e->fd = r->gpu->fd;
+		e->handle = r->gpu->handle;
+	} else {
+		e->kind = WEFT_GPU_NONE;
+		e->at = 0;
+		e->base = (uintptr_t)r->mr.addr;
+		e->size = r->mr.length;
+	}
 	atomic_store(&e->key, r->mr.rkey);
 	atomic_fetch_add(&e->seq, 1);
+}
+
+/* Until nobody is in that region. */
+static void wait_for_leaving(struct table *t, uint32_t key)
+{
+	weft_ns until = 0;
+
+	for (uint32_t i = 0; i < PLACES; i++) {
+		uint64_t who;
+
+		while ((uint32_t)(who = atomic_load(&t->place[i].who)) == key) {
+			if (!until)
+				until = weft_clock() + SEAT_NS;
+			if (weft_clock() > until)
+				return;
+			if (kill((pid_t)(who >> 32), 0) && errno == ESRCH)
+				atomic_compare_exchange_strong(&t->place[i].who, &who, 0);
+			sched_yield();
+		}
+	}
 }
 
 void weft_share_remove(struct weft_card *card, const struct weft_region *r)
 {
 	struct entry *e;
 
-	if (!r->gpu || !card->share || r->gpu->kind == WEFT_GPU_UNSHARED)
+	if (!card->share || !is_listable(r))
 		return;
 	e = entry_of(card->share, r->mr.rkey);
+	if (!has_memory(card->share, e))
+		return;
 	atomic_fetch_add(&e->seq, 1);
 	atomic_store(&e->key, 0);
 	atomic_fetch_add(&e->seq, 1);
+	if (!r->gpu)
+		wait_for_leaving(card->share->map, r->mr.rkey);
 }
 
 void weft_share_up(struct weft_card *card)
 {
-	for (uint32_t i = 1; card->gpus && i < card->regions_len; i++) {
+	for (uint32_t i = 1; i < card->regions_len; i++) {
 		struct weft_region *r = weft_region_at(card, i);
 
-		if (r && r->live && r->gpu)
+		if (r && r->live)
 			weft_share_add(card, r);
 	}
 }
@@ -265,12 +349,12 @@ static bool open_table(struct weft_share *s)
 	if (open_dir(dir, sizeof(dir)))
 		return false;
 	path_of(&s->of, dir, path, sizeof(path));
-	s->fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	s->fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (s->fd < 0)
 		return false;
 	if (!fstat(s->fd, &st) && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
 	    st.st_size == (off_t)FILE_LEN && is_locked(s->fd)) {
-		s->map = mmap(NULL, FILE_LEN, PROT_READ, MAP_SHARED, s->fd, 0);
+		s->map = mmap(NULL, FILE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
 		if (s->map == MAP_FAILED)
 			s->map = NULL;
 	}
@@ -299,8 +383,13 @@ static struct weft_share *table_of(struct weft_card *card, const struct weft_gid
 		s->next = card->shares;
 		card->shares = s;
 	}
-	if (s->map && atomic_load(&s->map->closed))
+	/* Another process may have come in its place, with other memory under the same keys. */
+	if (s->map && (atomic_load(&s->map->closed) || !is_locked(s->fd))) {
+		if (s->busy)
+			return NULL;
 		close_share(s);
+		s->refused = false;
+	}
 	if (!s->map && card->now >= s->retry_at) {
 		s->retry_at = card->now + RETRY;
 		(void)open_table(s);
@@ -334,7 +423,70 @@ static bool look_up(const struct weft_share *s, uint32_t key, uint64_t addr, uin
 		.fd = copy.fd,
 		.handle = copy.handle,
 	};
-	return copy.kind == WEFT_GPU_IPC || copy.kind == WEFT_GPU_FD;
+	return copy.kind > WEFT_GPU_UNSHARED && copy.kind <= WEFT_GPU_NONE;
+}
+
+/* Host memory */
+
+bool weft_share_find_host(struct weft_card *card, const struct weft_gid *to, uint32_t key,
+			  uint64_t addr, uint64_t len, uint32_t access, struct weft_haul_to *out)
+{
+	static _Atomic uint64_t pids;
+	struct weft_share *s = table_of(card, to);
+	struct weft_shared_region r;
+
+	if (!s || s->refused || s == card->share || !look_up(s, key, addr, len, access, &r) ||
+	    r.kind != WEFT_GPU_NONE)
+		return false;
+	if (!atomic_load(&pids))
+		atomic_store(&pids, pid_numbering());
+	if (s->map->pids != atomic_load(&pids))
+		return false;
+	s->busy++;
+	*out = (struct weft_haul_to){
+		.share = s,
+		.pid = s->map->pid,
+		.key = key,
+		.addr = r.base + r.at,
+	};
+	return true;
+}
+
+void weft_share_release(struct weft_share *share)
+{
+	share->busy--;
+}
+
+void weft_share_refuse(struct weft_share *share)
+{
+	share->refused = true;
+}
+
+/* The owner of the number may be gone, and the number another process's, which is not to be touched: so its lock is looked at
+ * each time, a moment before. */
+bool weft_share_enter(const struct weft_haul_to *to, uint32_t *place_out)
+{
+	const struct weft_share *s = to->share;
+	uint64_t me = (uint64_t)(uint32_t)getpid() << 32 | to->key;
+
+	for (uint32_t i = 0; i < PLACES; i++) {
+		uint64_t who = 0;
+
+		if (!atomic_compare_exchange_strong(&s->map->place[i].who, &who, me))
+			continue;
+		*place_out = i;
+		if (atomic_load(&entry_of(s, to->key)->key) == to->key &&
+		    !atomic_load(&s->map->closed) && is_locked(s->fd))
+			return true;
+		weft_share_leave(to, i);
+		return false;
+	}
+	return false;
+}
+
+void weft_share_leave(const struct weft_haul_to *to, uint32_t place)
+{
+	atomic_store(&to->share->map->place[place].who, 0);
 }
 
 /* Mappings */
@@ -344,6 +496,8 @@ static void *map_loop(void *arg);
 /* True: it runs. Under the card's lock, which comes before this one. */
 static bool wake_mapper(void)
 {
+	bool runs;
+
 	pthread_mutex_lock(&mapper.lock);
 	if (!mapper.running && !mapper.stop) {
 		sigset_t all, old;
@@ -354,9 +508,10 @@ static bool wake_mapper(void)
 		pthread_sigmask(SIG_SETMASK, &old, NULL);
 	}
 	mapper.wanted = true;
+	runs = mapper.running;
 	pthread_cond_signal(&mapper.cond);
 	pthread_mutex_unlock(&mapper.lock);
-	return mapper.running;
+	return runs;
 }
 
 static struct weft_import *import_of(struct weft_card *card, struct weft_share *s,
@@ -399,7 +554,7 @@ enum weft_direct weft_share_find(struct weft_card *card, const struct weft_gid *
 	struct weft_shared_region r;
 	struct weft_import *im;
 
-	if (!s || !look_up(s, key, addr, len, access, &r))
+	if (!s || !look_up(s, key, addr, len, access, &r) || r.kind == WEFT_GPU_NONE)
 		return WEFT_DIRECT_NO;
 	if (s == card->share) { /* Our own process: it is where its owner says. */
 		*at_out = r.base + r.at;
@@ -500,6 +655,7 @@ struct round {
 	struct weft_import *open[BATCH], *close;
 	uint32_t opens;
 	bool any; /* Mappings to look after. */
+	bool missed; /* A card that somebody works at. */
 };
 
 static bool is_listed(const struct weft_import *im)
@@ -518,7 +674,11 @@ static void look_at_card(struct weft_card *card, void *arg)
 	struct weft_import **at = &card->imports, *im;
 	struct round *round = arg;
 
-	weft_card_lock(card);
+	/* Whoever has it may have it for ever: a signal handler's exit() waits for us (card.c). */
+	if (!weft_card_trylock(card)) {
+		round->missed = true;
+		return;
+	}
 	while ((im = *at)) {
 		int state = atomic_load(&im->state);
 
@@ -544,14 +704,14 @@ static bool wait_for_work(const struct round *round)
 	bool go;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += LOOK_NS;
+	until.tv_nsec += round->missed ? MISSED_NS : LOOK_NS;
 	if (until.tv_nsec >= 1000000000l) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000l;
 	}
 	pthread_mutex_lock(&mapper.lock);
 	while (!mapper.wanted && !mapper.stop) {
-		if (!round->any)
+		if (!round->any && !round->missed)
 			pthread_cond_wait(&mapper.cond, &mapper.lock);
 		else if (pthread_cond_timedwait(&mapper.cond, &mapper.lock, &until))
 			break;
@@ -610,6 +770,7 @@ static void *map_loop(void *arg)
 
 void weft_mem_stop(void)
 {
+	struct timespec until;
 	bool running;
 
 	pthread_mutex_lock(&mapper.lock);
@@ -618,8 +779,12 @@ void weft_mem_stop(void)
 	mapper.running = false;
 	pthread_cond_signal(&mapper.cond);
 	pthread_mutex_unlock(&mapper.lock);
-	if (running)
-		pthread_join(mapper.thread, NULL);
+	if (running) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += JOIN_S;
+		(void)pthread_timedjoin_np(mapper.thread, NULL, &until);
+	}
+	weft_haul_stop();
 }
 
 /* The end of a card */
@@ -665,12 +830,16 @@ void weft_share_down(struct weft_card *card)
 /* In the child nothing of the parent's works, neither ours nor the driver. */
 void weft_mem_forked(struct weft_card *card)
 {
+	/* Or the parent's lock would outlive it. */
+	if (card->share)
+		close(card->share->fd);
 	card->gpus = NULL;
 	card->imports = NULL;
 	card->share = NULL;
 	card->shares = NULL;
 	card->moving = 0;
 	card->unsettled = false;
+	weft_haul_forked(card);
 	pthread_mutex_init(&mapper.lock, NULL);
 	pthread_cond_init(&mapper.cond, NULL);
 	mapper.running = false;

@@ -12,6 +12,7 @@
 #include "dev/core.h"
 
 #include "base/assert.h"
+#include "dev/haul.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -82,6 +83,8 @@ static void report(struct weft_qp *qp, const struct weft_wqe *wqe, uint32_t stat
 
 static void finish(struct weft_qp *qp, struct weft_wqe *wqe, uint32_t status)
 {
+	if (wqe->state == WEFT_WQE_MOVES)
+		weft_direct_cancel(qp->card, wqe, cookie_of(qp, wqe));
 	if (wqe->reported) {
 		qp->sq.reported--;
 		qp->card->ud_ahead--;
@@ -171,7 +174,7 @@ static int check_local(struct weft_qp *qp, struct weft_wqe *wqe)
 }
 
 /* Hand it to the engine. True: it has it, or it is completed. False: not now. */
-/* Its bytes, where both ends are memory of GPUs of this host. */
+/* Its bytes, where both ends are memory of this host. */
 static enum weft_direct move(struct weft_qp *qp, struct weft_wqe *wqe)
 {
 	const struct weft_wr *wr = &wqe->wr;
@@ -214,7 +217,8 @@ static bool submit(struct weft_qp *qp, struct weft_wqe *wqe)
 		out.placed = wr->op != WEFT_OP_READ;
 		if (!out.placed)
 			out.len = 0;
-	} else if (card->gpus && wr->op >= WEFT_OP_WRITE && link->kind == WEFT_LINK_LOCAL) {
+	} else if (wr->op >= WEFT_OP_WRITE && link->kind == WEFT_LINK_LOCAL && !wqe->in_packets &&
+		   (card->gpus || wqe->len >= WEFT_HAUL_MIN)) {
 		switch (move(qp, wqe)) {
 		case WEFT_DIRECT_LATER:
 			return false;
@@ -280,15 +284,20 @@ static void wait_add(struct weft_qp *qp, struct weft_wqe *wqe)
 		queue_qp(qp);
 }
 
-void weft_sq_on_moved(struct weft_card *card, uint64_t cookie, uint32_t serial, bool ok)
+void weft_sq_on_moved(struct weft_card *card, uint64_t cookie, uint32_t serial, enum weft_moved how)
 {
 	struct weft_qp *qp;
 	struct weft_wqe *wqe = by_cookie(card, cookie, WEFT_WQE_MOVES, &qp);
 
 	if (!wqe || wqe->serial != serial)
 		return;
-	wqe->moved = true;
-	if (!ok)
+	wqe->moved = how == WEFT_MOVED;
+	if (wqe->moved && wqe->wr.op == WEFT_OP_READ)
+		card->direct_read += wqe->len;
+	else if (wqe->moved)
+		card->direct_written += wqe->len;
+	wqe->in_packets = !wqe->moved;
+	if (how == WEFT_MOVED_FAILED)
 		finish(qp, wqe, WEFT_SRD_INVALID_LKEY);
 	else if (!submit(qp, wqe))
 		wait_add(qp, wqe);
@@ -372,7 +381,7 @@ int weft_qp_post_send(struct weft_qp *qp, const struct weft_wr *wr, uint32_t n)
 		weft_assert(qp->sq.free != WEFT_NONE16);
 		qp->sq.free = wqe->next;
 		wqe->wr = wr[i];
-		wqe->copied = wqe->reported = wqe->moved = false;
+		wqe->copied = wqe->reported = wqe->moved = wqe->in_packets = false;
 		status = check_local(qp, wqe);
 		if (!status && qp->type == WEFT_QP_UD) {
 			copy_payload(qp, wqe);

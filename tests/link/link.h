@@ -14,6 +14,7 @@
 
 extern const struct duo_case link_chan_cases[];
 extern const struct duo_case link_fault_cases[];
+extern const struct duo_case link_haul_cases[];
 extern const struct duo_case link_keys_cases[];
 extern const struct duo_case link_kill_cases[];
 extern const struct duo_case link_many_cases[];

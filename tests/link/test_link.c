@@ -7,8 +7,8 @@
 #define CASES_MAX 256u
 
 static const struct duo_case *const tables[] = {
-	link_ops_cases,  link_status_cases, link_keys_cases,  link_queue_cases,
-	link_chan_cases, link_many_cases,   link_fault_cases, link_kill_cases,
+	link_ops_cases,  link_status_cases, link_keys_cases, link_queue_cases, link_chan_cases,
+	link_many_cases, link_fault_cases,  link_kill_cases, link_haul_cases,
 };
 
 static bool is_wanted(const char *name, int argc, char **argv)

@@ -141,12 +141,22 @@ EXPORT void fake_cuda_read(const void *p, void *data, size_t len)
 
 EXPORT unsigned int fake_cuda_mapped(void)
 {
-	return imports;
+	unsigned int n;
+
+	pthread_mutex_lock(&lock);
+	n = imports;
+	pthread_mutex_unlock(&lock);
+	return n;
 }
 
 EXPORT uint64_t fake_cuda_copied(void)
 {
-	return copied;
+	uint64_t n;
+
+	pthread_mutex_lock(&lock);
+	n = copied;
+	pthread_mutex_unlock(&lock);
+	return n;
 }
 
 /* What libcuda has */

@@ -23,7 +23,18 @@
 #include <unistd.h>
 
 #define PATIENCE_S 20.0
-#define BUFFER     (4u << 20)
+
+#ifdef __has_feature
+#define HAS(x) __has_feature(x)
+#else
+#define HAS(x) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || HAS(thread_sanitizer)
+#define TSAN 1
+#else
+#define TSAN 0
+#endif
+#define BUFFER (4u << 20)
 
 static const char *library, *cuda_library;
 static int number, failed;
@@ -674,9 +685,14 @@ int main(int argc, char **argv)
 	run("closed under load", 11, case_closed_under_load, false);
 	run("killed", 11, case_killed_alone, true);
 	setenv("WEFT_CARDS", "4", 1);
+	/* What a receive is allowed to fill is told by one card, and filled by another, maybe in the helper: that the other
+	 * process is between the two, a race detector cannot know. */
+	if (TSAN)
+		setenv("WEFT_HELPER", "no", 1);
 	run("sizes, four cards", 11, case_sizes, false);
 	run("pipeline, four cards", 11, case_pipeline, false);
 	run("group, four cards", 11, case_group, false);
+	unsetenv("WEFT_HELPER");
 	run("closed under load, four cards", 11, case_closed_under_load, false);
 	unsetenv("WEFT_CARDS");
 	memory = GPU;
