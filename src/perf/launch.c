@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Launchers start the same command on every host and say in variables which of them it is. Only the first rank matters:
- * the others come to it. Open MPI does not say where that is, unless all ranks are on one host. */
+ * the others come to it. Open MPI does not say where that is, unless all ranks are on one host.
+ *
+ * Launchers start each other, and variables are inherited, so the innermost counts: Slurm or SkyPilot start mpirun's
+ * daemons or torchrun, not the other way round. Of Slurm the variables are those of a step: the script of a job has
+ * SLURM_PROCID and SLURM_NTASKS, too, and is alone. */
 #define _GNU_SOURCE
 #include "perf/launch.h"
 
@@ -21,12 +25,14 @@
 
 static const struct {
 	const char *by, *rank, *ranks, *ranks_here, *host;
+	const char *list_here; /* Instead of a number of ranks: all those of this host, by comma. */
 } launchers[] = {
 	{ "Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
-	  NULL },
-	{ "Slurm", "SLURM_PROCID", "SLURM_NTASKS", NULL, "SLURM_STEP_NODELIST" },
-	{ "SkyPilot", "SKYPILOT_NODE_RANK", "SKYPILOT_NUM_NODES", NULL, "SKYPILOT_NODE_IPS" },
-	{ "torchrun", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR" },
+	  NULL, NULL },
+	{ "torchrun", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", NULL },
+	{ "Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", NULL, "SLURM_STEP_NODELIST",
+	  "SLURM_GTIDS" },
+	{ "SkyPilot", "SKYPILOT_NODE_RANK", "SKYPILOT_NUM_NODES", NULL, "SKYPILOT_NODE_IPS", NULL },
 };
 
 bool weft_launch_first_host(const char *list, char out[WEFT_LAUNCH_HOST_MAX])
@@ -59,6 +65,15 @@ static bool number(const char *name, uint32_t *out, char *why, size_t len)
 	return true;
 }
 
+static uint32_t count_list(const char *list)
+{
+	uint32_t n = 1;
+
+	for (; *list; list++)
+		n += *list == ',';
+	return n;
+}
+
 static int read_launcher(size_t i, struct weft_launch *out, char *why, size_t len)
 {
 	const char *list = launchers[i].host ? getenv(launchers[i].host) : NULL;
@@ -70,6 +85,10 @@ static int read_launcher(size_t i, struct weft_launch *out, char *why, size_t le
 	if (launchers[i].ranks_here && getenv(launchers[i].ranks_here) &&
 	    !number(launchers[i].ranks_here, &out->ranks_here, why, len))
 		return -1;
+	if (launchers[i].list_here && getenv(launchers[i].list_here))
+		out->ranks_here = count_list(getenv(launchers[i].list_here));
+	if (out->rank == 0 && out->ranks == 1)
+		return 0;
 	if (out->rank >= out->ranks || out->ranks < 2 || out->ranks > WEFT_PERF_RANKS_MAX) {
 		snprintf(why, len, "%s started rank %u of %u; 2 to %u ranks are possible", out->by,
 			 out->rank, out->ranks, WEFT_PERF_RANKS_MAX);
@@ -84,12 +103,15 @@ static int read_launcher(size_t i, struct weft_launch *out, char *why, size_t le
 	return 1;
 }
 
+/* One that started a single process started nobody to measure with: who else? */
 int weft_launch_find(struct weft_launch *out, char *why, size_t len)
 {
-	for (size_t i = 0; i < WEFT_ARRAY_SIZE(launchers); i++)
+	int found = 0;
+
+	for (size_t i = 0; !found && i < WEFT_ARRAY_SIZE(launchers); i++)
 		if (getenv(launchers[i].rank) && getenv(launchers[i].ranks))
-			return read_launcher(i, out, why, len);
-	return 0;
+			found = read_launcher(i, out, why, len);
+	return found;
 }
 
 int weft_launch_join(const struct weft_launch *launch, uint16_t port, char *why, size_t len)

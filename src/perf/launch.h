@@ -14,7 +14,7 @@ struct weft_launch {
 	char host[WEFT_LAUNCH_HOST_MAX]; /* Of rank 0; "": not said. */
 };
 
-/* 1: found; 0: nobody started us; -1: the variables make no sense (`why`). */
+/* 1: found; 0: nobody started us, or us alone; -1: the variables make no sense (`why`). */
 int weft_launch_find(struct weft_launch *out, char *why, size_t len);
 
 /* The first host of Slurm's list: "gpu[007-012,3],x" is gpu007. False: it is none. */

@@ -565,7 +565,7 @@ static int run_as_rank(struct args *a, struct perf_shared *s)
 	static const char *const rank_vars[] = { "OMPI_COMM_WORLD_RANK", "PMI_RANK",
 						 "SLURM_PROCID" };
 	static const char *const size_vars[] = { "OMPI_COMM_WORLD_SIZE", "PMI_SIZE",
-						 "SLURM_NTASKS" };
+						 "SLURM_STEP_NUM_TASKS" };
 	static const char *const local_vars[] = { "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID",
 						  "SLURM_LOCALID" };
 	uint32_t rank, local = 0;

@@ -158,6 +158,149 @@ static void weft_launch_first_host__rows(void **state)
 	free(far);
 }
 
+#define VARS_MAX 8
+
+static void forget_launchers(void)
+{
+	static const char *const names[] = {
+		"OMPI_COMM_WORLD_RANK",
+		"OMPI_COMM_WORLD_SIZE",
+		"OMPI_COMM_WORLD_LOCAL_SIZE",
+		"RANK",
+		"WORLD_SIZE",
+		"LOCAL_WORLD_SIZE",
+		"MASTER_ADDR",
+		"SLURM_PROCID",
+		"SLURM_NTASKS",
+		"SLURM_STEP_NUM_TASKS",
+		"SLURM_STEP_NODELIST",
+		"SLURM_GTIDS",
+		"SKYPILOT_NODE_RANK",
+		"SKYPILOT_NUM_NODES",
+		"SKYPILOT_NODE_IPS",
+	};
+
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(names); i++)
+		unsetenv(names[i]);
+}
+
+/* As they were seen in the tasks of each. */
+static void weft_launch_find__rows(void **state)
+{
+	static const struct {
+		int id, found;
+		const char *by;
+		uint32_t rank, ranks, ranks_here;
+		const char *host;
+		const char *vars[VARS_MAX];
+	} rows[] = {
+		{ 1, 0, NULL, 0, 0, 0, NULL, { NULL } },
+		{ 2,
+		  1,
+		  "Slurm",
+		  3,
+		  4,
+		  2,
+		  "soft1",
+		  { "SLURM_PROCID=3", "SLURM_NTASKS=4", "SLURM_STEP_NUM_TASKS=4",
+		    "SLURM_STEP_NODELIST=soft[1-2]", "SLURM_GTIDS=2,3" } },
+		/* The script of a job: nobody else runs yet. */
+		{ 3,
+		  0,
+		  NULL,
+		  0,
+		  0,
+		  0,
+		  NULL,
+		  { "SLURM_PROCID=0", "SLURM_NTASKS=4", "SLURM_GTIDS=0" } },
+		/* A step of fewer tasks than its job has. */
+		{ 4,
+		  1,
+		  "Slurm",
+		  1,
+		  2,
+		  2,
+		  "soft2",
+		  { "SLURM_PROCID=1", "SLURM_NTASKS=4", "SLURM_STEP_NUM_TASKS=2",
+		    "SLURM_STEP_NODELIST=soft2", "SLURM_GTIDS=0,1" } },
+		/* One task, for `weft perf pingpong HOST`. */
+		{ 5,
+		  0,
+		  NULL,
+		  0,
+		  0,
+		  0,
+		  NULL,
+		  { "SLURM_PROCID=0", "SLURM_STEP_NUM_TASKS=1", "SLURM_STEP_NODELIST=soft1" } },
+		/* srun starts one torchrun on each node, torchrun two processes. */
+		{ 6,
+		  1,
+		  "torchrun",
+		  3,
+		  4,
+		  2,
+		  "soft1",
+		  { "SLURM_PROCID=1", "SLURM_STEP_NUM_TASKS=2", "SLURM_STEP_NODELIST=soft[1-2]",
+		    "SLURM_GTIDS=1", "RANK=3", "WORLD_SIZE=4", "LOCAL_WORLD_SIZE=2",
+		    "MASTER_ADDR=soft1" } },
+		/* mpirun by srun; all on one host. */
+		{ 7,
+		  1,
+		  "Open MPI",
+		  1,
+		  2,
+		  2,
+		  "127.0.0.1",
+		  { "SLURM_PROCID=0", "SLURM_STEP_NUM_TASKS=2", "SLURM_STEP_NODELIST=a,b",
+		    "OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=2",
+		    "OMPI_COMM_WORLD_LOCAL_SIZE=2" } },
+		{ 8,
+		  1,
+		  "Open MPI",
+		  1,
+		  4,
+		  2,
+		  "",
+		  { "OMPI_COMM_WORLD_RANK=1", "OMPI_COMM_WORLD_SIZE=4",
+		    "OMPI_COMM_WORLD_LOCAL_SIZE=2" } },
+		{ 9,
+		  1,
+		  "SkyPilot",
+		  1,
+		  2,
+		  0,
+		  "10.0.0.4",
+		  { "SKYPILOT_NODE_RANK=1", "SKYPILOT_NUM_NODES=2",
+		    "SKYPILOT_NODE_IPS=10.0.0.4\n10.0.0.5" } },
+		{ 10, -1, NULL, 0, 0, 0, NULL, { "RANK=4", "WORLD_SIZE=4", "MASTER_ADDR=a" } },
+		{ 11, -1, NULL, 0, 0, 0, NULL, { "RANK=one", "WORLD_SIZE=4" } },
+		{ 12, -1, NULL, 0, 0, 0, NULL, { "RANK=1", "WORLD_SIZE=0" } },
+		{ 13, -1, NULL, 0, 0, 0, NULL, { "RANK=1", "WORLD_SIZE=100000" } },
+		{ 14, -1, NULL, 0, 0, 0, NULL, { "RANK=1", "WORLD_SIZE=4", "MASTER_ADDR=[" } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
+		struct weft_launch got = { .by = "?" };
+		char why[256] = "";
+		int found;
+
+		forget_launchers();
+		for (size_t v = 0; v < VARS_MAX && rows[i].vars[v]; v++)
+			assert_int_equal(putenv((char *)(uintptr_t)rows[i].vars[v]), 0);
+		found = weft_launch_find(&got, why, sizeof(why));
+		if (found != rows[i].found || !why[0] != (found >= 0))
+			fail_msg("row %d: found %d: %s", rows[i].id, found, why);
+		if (found == 1 &&
+		    (strcmp(got.by, rows[i].by) != 0 || got.rank != rows[i].rank ||
+		     got.ranks != rows[i].ranks || got.ranks_here != rows[i].ranks_here ||
+		     strcmp(got.host, rows[i].host) != 0))
+			fail_msg("row %d: %s, rank %u of %u, %u here, at \"%s\"", rows[i].id,
+				 got.by, got.rank, got.ranks, got.ranks_here, got.host);
+	}
+	forget_launchers();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +310,7 @@ int main(void)
 		cmocka_unit_test(weft_perf_stat_make__percentiles),
 		cmocka_unit_test(weft_perf_busbw__is_of_the_links),
 		cmocka_unit_test(weft_launch_first_host__rows),
+		cmocka_unit_test(weft_launch_find__rows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
