@@ -8,7 +8,7 @@ BENCH_ARGS ?=
 N ?= $(if $(SEED),1,1000)
 
 .DEFAULT_GOAL := all
-.PHONY: all install check demo lint format asan tsan fuzz sim mutants bench hooks clean help
+.PHONY: all install check demo lint format asan tsan fuzz sim mutants bench slurm hooks clean help
 
 all:
 	@tools/dev/setup build
@@ -67,6 +67,15 @@ bench:
 	@ninja -C $(B)
 	@tools/dev/bench $(B) $(BENCH_ARGS)
 
+# As above; that there were no headers is remembered, unless told otherwise.
+slurm:
+	@tools/dev/setup slurm
+	@tools/dev/configure $(B) $(MESON_ARGS)
+	@ninja -C $(B) -t query gres_efa.so tests/e2e/mpi_mix >/dev/null 2>&1 || \
+		{ meson configure --clearcache $(B) && meson setup --reconfigure $(B); } >/dev/null
+	@ninja -C $(B) all tests/e2e/mpi_mix
+	@tests/slurm/run $(B)
+
 hooks:
 	@ln -sf "$(CURDIR)/tools/dev/pre-commit" "$$(git rev-parse --git-path hooks)/pre-commit"
 	@echo "hooks: tools/dev/pre-commit runs before each commit"
@@ -87,5 +96,6 @@ help:
 	@echo "make sim        1000 seeds of the fault simulator; N=count, SEED=first (alone: replay it)"
 	@echo "make mutants    plant protocol bugs one at a time; the simulator has to find them"
 	@echo "make bench      weft beside its peers, as root; BENCH_ARGS=--quick for a look; build/bench/NAME for one"
+	@echo "make slurm      jobs of Slurm over weft's cards, on a cluster of two nodes made for it, as root"
 	@echo "make hooks      check format and layers before each commit"
 	@echo "make clean      remove the build folders"

@@ -27,7 +27,8 @@ import time
 NODES = ("soft1", "soft2")
 NET = "10.97.0"
 
-# What a cluster needs beside deploy/slurm/slurm.conf. config_overrides: a node has as many CPUs as it says.
+# What a cluster needs beside deploy/slurm/slurm.conf. config_overrides: a node has as many CPUs as it says. Of these
+# and of memory (which CR_Core does not count) there is always enough, so jobs wait for cards alone.
 OWN_CONF = """
 ClusterName=weft
 SlurmctldHost=soft1({net}.1)
@@ -41,6 +42,8 @@ StateSaveLocation={dir}/state
 SlurmctldLogFile={dir}/slurmctld.log
 SlurmdLogFile={dir}/%n.log
 SlurmdParameters=config_overrides
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
@@ -248,10 +251,16 @@ class Cluster:
         return [int(pid) for pid in found.stdout.split()]
 
     def kill_node(self, node):
-        """As if its power went: all that runs there, at once, but for what holds its namespaces."""
+        """As if its power went: it is not heard of again, and nothing runs there but what holds its namespaces."""
+        tool("ip", "-n", self.spaces[node], "link", "set", "eth0", "down")
         for pid in self.pids(node):
             if pid != self.holders[node].pid:
                 kill(pid)
+
+    def revive_node(self, node):
+        tool("ip", "-n", self.spaces[node], "link", "set", "eth0", "up")
+        self.daemons.pop(f"slurmd.{node + 1}").wait()
+        self.start_slurmd(node)
 
     # The end
 
