@@ -356,7 +356,13 @@ static void lkey_dereg(void)
 			weft_card_progress(e.card);
 		need_ok(weft_mr_destroy(mr));
 		munmap(mem, BIG); /* Nobody may touch it any more. */
-		wait_all(e.scq, 5, 5);
+		for (uint32_t i = 0; i < 5; i++) {
+			struct weft_cqe c = duo_next(e.scq);
+
+			/* What the kernel copies (link_haul.c) comes one after the other, and may have ended. */
+			need(c.status == 5 || (!c.status && c.wr_id >= 3 && c.wr_id <= 4));
+		}
+		duo_none(e.scq);
 	}
 	proof(&e);
 	duo_close(&e);
