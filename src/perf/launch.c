@@ -77,6 +77,7 @@ static uint32_t count_list(const char *list)
 static int read_launcher(size_t i, struct weft_launch *out, char *why, size_t len)
 {
 	const char *list = launchers[i].host ? getenv(launchers[i].host) : NULL;
+	const char *here = launchers[i].list_here ? getenv(launchers[i].list_here) : NULL;
 
 	*out = (struct weft_launch){ .by = launchers[i].by };
 	if (!number(launchers[i].rank, &out->rank, why, len) ||
@@ -85,8 +86,8 @@ static int read_launcher(size_t i, struct weft_launch *out, char *why, size_t le
 	if (launchers[i].ranks_here && getenv(launchers[i].ranks_here) &&
 	    !number(launchers[i].ranks_here, &out->ranks_here, why, len))
 		return -1;
-	if (launchers[i].list_here && getenv(launchers[i].list_here))
-		out->ranks_here = count_list(getenv(launchers[i].list_here));
+	if (here)
+		out->ranks_here = count_list(here);
 	if (out->rank == 0 && out->ranks == 1)
 		return 0;
 	if (out->rank >= out->ranks || out->ranks < 2 || out->ranks > WEFT_PERF_RANKS_MAX) {

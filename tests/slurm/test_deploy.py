@@ -5,9 +5,11 @@
 weft-task-prolog is run as Slurm runs it, and its output taken as Slurm takes it; then programs are run in the
 environment that comes of it. The fragments have to agree with each other, and `weft lint` with the task.
 """
+import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -101,11 +103,51 @@ def fragments(tap):
     tap.check(len(json.loads(done.stdout)["cards"]) == int(nodes[2]), "weft.conf makes as many", done.stdout)
 
 
+def block(text, name):
+    """A literal block of a YAML file."""
+    lines = text[text.index(f"\n{name}: |\n"):].splitlines()[2:]
+    end = next((i for i, line in enumerate(lines) if line and not line.startswith("  ")), len(lines))
+    return "\n".join(line[2:] for line in lines[:end]) + "\n"
+
+
+def skypilot(tap, top):
+    """The task's script, on two nodes as SkyPilot starts it: at once, in the same environment but for the rank."""
+    path = os.path.join(DEPLOY, "skypilot", "weft.yaml")
+    done = subprocess.run([WEFT, "lint", path], capture_output=True, text=True, check=False)
+    tap.check(done.returncode == 0 and "0 failed, 0 warnings, 0 notes" in done.stdout, "skypilot: clean under weft lint",
+              done.stdout, done.stderr)
+    text = read("skypilot", "weft.yaml")
+    for name in ("setup", "run"):
+        done = subprocess.run(["sh", "-n"], input=block(text, name), capture_output=True, text=True, check=False)
+        tap.check(done.returncode == 0, f"skypilot: {name} is shell", done.stderr)
+    if not shutil.which("fi_info"):
+        tap.skip("skypilot: run on two nodes", "no fi_info here (Debian package libfabric-bin)")
+        return
+    if glob.glob("/sys/class/infiniband/*"):
+        tap.skip("skypilot: run on two nodes", "real cards here")
+        return
+    port = e2e.free_port()
+    script = block(text, "run").replace("allreduce -p efa", f"allreduce --port {port} -p efa")
+    nodes, ips = [], "127.0.0.2\n127.0.0.3"
+    for rank, ip in enumerate(ips.split()):
+        env = {"PATH": os.path.dirname(WEFT) + ":/usr/bin:/bin:/usr/sbin:/sbin", "HOME": top, "LC_ALL": "C",
+               "WEFT_RUN_DIR": top + "/run", "WEFT_ADDR": ip, "WEFT_INSTANCE": "p4d.24xlarge",
+               "SKYPILOT_NODE_RANK": str(rank), "SKYPILOT_NUM_NODES": "2", "SKYPILOT_NODE_IPS": ips}
+        nodes.append(subprocess.Popen(["timeout", "-k", "5", "60", "sh", "-c", script], env=env, cwd=top, text=True,
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+    said = [node.communicate()[0] for node in nodes]
+    tap.check([node.returncode for node in nodes] == [0, 0]
+              and all(re.findall(r"domain: (\S+)-rdm", text) == ["rdmap16s27", "rdmap32s27", "rdmap144s27", "rdmap160s27"]
+                      for text in said) and "# Out of bounds values : 0 OK" in said[0],
+              "skypilot: run on two nodes, each with the cards of a p4d, data checked", *said)
+
+
 def main():
     tap = e2e.Tap()
     with tempfile.TemporaryDirectory(prefix="weft-deploy-") as top:
         os.chmod(top, 0o700)
         prolog(tap, top)
+        skypilot(tap, top)
     fragments(tap)
     tap.done()
 
