@@ -3,6 +3,7 @@
  * for everything there is to wait for: kubelet's calls, its folder, scrapers, the next look at the cards, and the end. */
 #define _GNU_SOURCE
 #include "base/units.h"
+#include "kube/install.h"
 #include "kube/klog.h"
 #include "kube/plugin.h"
 #include "kube/real.h"
@@ -38,6 +39,7 @@ static const char usage[] =
 	"  --env NAME=VALUE      another variable for containers with software cards\n"
 	"  --library-dir DIR     on the host, with " WEFT_KUBE_LIBRARY " in it (default\n"
 	"                        " WEFT_KUBE_INSIDE ")\n"
+	"  --install DIR         put what is in --library-dir into DIR, and end\n"
 	"  --shared N            let N containers have the same card\n"
 	"  --check-interval T    between two looks at the cards (default 10s)\n"
 	"  --kubelet-dir DIR     (default " KUBELET_DIR ")\n"
@@ -46,7 +48,7 @@ static const char usage[] =
 	"  --help, --version\n";
 
 struct options {
-	const char *resource, *soft_resource, *library_dir, *kubelet_dir, *root;
+	const char *resource, *soft_resource, *library_dir, *install_dir, *kubelet_dir, *root;
 	const char *env[WEFT_KUBE_ENV_MAX];
 	uint32_t envs;
 	bool soft;
@@ -350,6 +352,7 @@ enum argument {
 	SOFT_RESOURCE,
 	ENV,
 	LIBRARY,
+	INSTALL,
 	SHARED,
 	INTERVAL,
 	FOLDER,
@@ -366,6 +369,7 @@ static const struct option options[] = {
 	{ "software-resource", required_argument, NULL, SOFT_RESOURCE },
 	{ "env", required_argument, NULL, ENV },
 	{ "library-dir", required_argument, NULL, LIBRARY },
+	{ "install", required_argument, NULL, INSTALL },
 	{ "shared", required_argument, NULL, SHARED },
 	{ "check-interval", required_argument, NULL, INTERVAL },
 	{ "kubelet-dir", required_argument, NULL, FOLDER },
@@ -396,6 +400,9 @@ static bool take_option(struct options *o, enum argument argument, const char *v
 	case LIBRARY:
 		o->library_dir = value;
 		return value[0] == '/' || bad("library-dir", value, "an absolute path");
+	case INSTALL:
+		o->install_dir = value;
+		return true;
 	case SHARED:
 		return (weft_parse_u64(value, &o->shared) && o->shared &&
 			o->shared <= WEFT_KUBE_SHARED_MAX) ||
@@ -453,6 +460,21 @@ static bool parse(int argc, char **argv, struct options *o)
 	return true;
 }
 
+/* What the DaemonSet's first container does: the library comes with the plugin's image and has to be on the node. */
+static int install(const struct options *o)
+{
+	char why[512], number[12];
+	uint32_t count;
+
+	if (weft_kube_install(o->library_dir, o->install_dir, &count, why, sizeof(why))) {
+		fprintf(stderr, CMD ": cannot install into %s: %s\n", o->install_dir, why);
+		return 2;
+	}
+	snprintf(number, sizeof(number), "%u", count);
+	weft_klog(WEFT_KLOG_INFO, "installed", "files", number, "folder", o->install_dir, NULL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct daemon d = { .inotify = -1,
@@ -462,6 +484,8 @@ int main(int argc, char **argv)
 
 	if (!parse(argc, argv, &d.o))
 		return 2;
+	if (d.o.install_dir)
+		return install(&d.o);
 	if (start(&d))
 		status = serve(&d);
 	stop(&d);
