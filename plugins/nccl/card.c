@@ -3,9 +3,12 @@
  *
  * A completion's user pointer is a tagged word: the lowest two bits say what it was. Buffers are named by their number,
  * requests by their address. */
+#define _GNU_SOURCE /* pthread_setname_np */
 #include "net.h"
 
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +29,8 @@ struct sent {
 #define POLL_MANY 32u
 #define POLL_NS   300u
 
+#define STATUS_FLUSHED 1u /* weft_status_text() */
+
 static void *tagged(uint64_t value, enum tag tag)
 {
 	return (void *)(uintptr_t)(value << 2 | (uint64_t)tag);
@@ -40,6 +45,191 @@ static int post_recv(struct net_card *card, uint32_t i)
 {
 	return weft_recv(card->ep, card->mem, buffer(card, i) + sizeof(struct sent), NET_CTL_BYTES,
 			 tagged(i, TAG_RECV));
+}
+
+/* Threads
+ *
+ * A card's thread posts what is queued for it and polls. When NCCL has not asked for a while it sleeps; then weft's own helper
+ * answers to the other side. */
+
+#define REST_NS 1000000ull
+
+struct net_worker {
+	struct net_dev *dev;
+	struct net_card *card;
+	pthread_t thread;
+	pthread_mutex_t lock; /* After net_lock. */
+	pthread_cond_t cond;
+	struct net_job job[NET_SENDS]; /* A ring: posted in order. */
+	uint32_t head, tail; /* Free-running. */
+	bool posting; /* The one before head. */
+	_Atomic bool asleep, stop;
+};
+
+static void wake(struct net_worker *w)
+{
+	pthread_mutex_lock(&w->lock);
+	pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* There is room: no more are queued than the endpoint takes. */
+static void queue(struct net_worker *w, const struct net_job *job)
+{
+	pthread_mutex_lock(&w->lock);
+	assert(w->tail - w->head < NET_SENDS);
+	w->job[w->tail++ % NET_SENDS] = *job;
+	if (atomic_load(&w->asleep))
+		pthread_cond_signal(&w->cond);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* The lock, for its thread. False: the card is being closed, by whoever has it. */
+static bool lock_net(const struct net_worker *w)
+{
+	while (pthread_mutex_trylock(&net_lock)) {
+		if (atomic_load(&w->stop))
+			return false;
+		sched_yield();
+	}
+	return true;
+}
+
+static int post(struct net_card *card, const struct net_job *job);
+static void on_done(struct net_dev *dev, struct net_card *card, const struct weft_done *done);
+static void on_dropped(struct net_card *card, const struct net_job *job);
+
+/* One. */
+static bool post_queued(struct net_worker *w)
+{
+	struct net_job job;
+	int err;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->head == w->tail) {
+		pthread_mutex_unlock(&w->lock);
+		return false;
+	}
+	job = w->job[w->head++ % NET_SENDS];
+	w->posting = true;
+	pthread_mutex_unlock(&w->lock);
+	err = post(w->card, &job);
+	pthread_mutex_lock(&w->lock);
+	w->posting = false;
+	pthread_mutex_unlock(&w->lock);
+	if (err && lock_net(w)) {
+		on_dropped(w->card, &job);
+		pthread_mutex_unlock(&net_lock);
+	}
+	return true;
+}
+
+static bool take_done(struct net_worker *w)
+{
+	struct weft_done done[POLL_MANY];
+	uint32_t n = weft_poll(w->card->ep, done, POLL_MANY);
+
+	if (!n || !lock_net(w))
+		return false;
+	for (uint32_t i = 0; i < n; i++)
+		on_done(w->dev, w->card, &done[i]);
+	pthread_mutex_unlock(&net_lock);
+	return true;
+}
+
+static void rest(struct net_worker *w)
+{
+	if (net_clock() - atomic_load(&w->dev->polled_at) < REST_NS)
+		return;
+	pthread_mutex_lock(&w->lock);
+	atomic_store(&w->asleep, true);
+	while (w->head == w->tail && !atomic_load(&w->stop) &&
+	       net_clock() - atomic_load(&w->dev->polled_at) >= REST_NS)
+		pthread_cond_wait(&w->cond, &w->lock);
+	atomic_store(&w->asleep, false);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void *work(void *arg)
+{
+	struct net_worker *w = arg;
+
+	while (!atomic_load(&w->stop)) {
+		bool any = false;
+
+		for (uint32_t i = 0; i < POLL_MANY && post_queued(w); i++)
+			any = true;
+		if (take_done(w) || any)
+			continue;
+		sched_yield();
+		rest(w);
+	}
+	return NULL;
+}
+
+bool net_card_employ(struct net_dev *dev, struct net_card *card)
+{
+	struct net_worker *w = calloc(1, sizeof(*w));
+	sigset_t all, old;
+
+	if (!w)
+		return false;
+	w->dev = dev;
+	w->card = card;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_cond_init(&w->cond, NULL);
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (!pthread_create(&w->thread, NULL, work, w)) {
+		pthread_setname_np(w->thread, "weft-nccl");
+		card->worker = w;
+	} else {
+		free(w);
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return card->worker;
+}
+
+void net_card_dismiss(struct net_card *card)
+{
+	struct net_worker *w = card->worker;
+
+	if (!w)
+		return;
+	atomic_store(&w->stop, true);
+	wake(w);
+	pthread_join(w->thread, NULL);
+	pthread_cond_destroy(&w->cond);
+	pthread_mutex_destroy(&w->lock);
+	free(w);
+	card->worker = NULL;
+}
+
+/* One that is being posted is waited for: then it is the endpoint's to end. */
+void net_card_drop(struct net_card *card, const struct weft_remote *to, const struct weft_mem *mem)
+{
+	struct net_worker *w = card->worker;
+	struct net_job job;
+	uint32_t end;
+
+	if (!w)
+		return;
+	pthread_mutex_lock(&w->lock);
+	while (w->posting) {
+		pthread_mutex_unlock(&w->lock);
+		sched_yield();
+		pthread_mutex_lock(&w->lock);
+	}
+	end = w->tail;
+	for (uint32_t i = w->head; i != end; i++) {
+		job = w->job[i % NET_SENDS];
+		w->head = i + 1;
+		if ((to && job.to == to) || (mem && job.mem == mem))
+			on_dropped(card, &job);
+		else
+			w->job[w->tail++ % NET_SENDS] = job;
+	}
+	pthread_mutex_unlock(&w->lock);
 }
 
 int net_card_open(uint32_t index, struct net_card *card)
@@ -73,6 +263,7 @@ int net_card_open(uint32_t index, struct net_card *card)
 
 void net_card_close(struct net_card *card)
 {
+	net_card_dismiss(card);
 	if (card->mem)
 		weft_mem_close(card->mem);
 	weft_ep_close(card->ep);
@@ -113,14 +304,19 @@ static struct sent *sent_of(const struct net_card *card, uint32_t i)
 int net_ctl_send(struct net_card *card, struct net_ctl *ctl, uint32_t len, struct weft_remote *to,
 		 struct net_comm *comm, struct weft_remote *then)
 {
+	const struct net_job job = { .to = to, .mem = card->mem, .data = ctl, .len = len };
 	uint16_t i = number_of(card, ctl);
-	int err = weft_send(card->ep, to, card->mem, ctl, len, tagged(i, TAG_CTL));
+	int err = 0;
 
+	*sent_of(card, i) = (struct sent){ .comm = comm, .then = then };
+	if (card->worker)
+		queue(card->worker, &job);
+	else
+		err = post(card, &job);
 	if (err) {
 		card->free[card->free_len++] = i;
 		return err;
 	}
-	*sent_of(card, i) = (struct sent){ .comm = comm, .then = then };
 	card->posted++;
 	if (comm)
 		comm->inflight++;
@@ -165,15 +361,37 @@ static void on_message(struct net_dev *dev, const struct net_ctl *ctl, uint32_t 
 	}
 }
 
+static int post(struct net_card *card, const struct net_job *job)
+{
+	if (!job->req)
+		return weft_send(card->ep, job->to, job->mem, job->data, job->len,
+				 tagged(number_of(card, job->data), TAG_CTL));
+	return weft_write(card->ep, job->to, job->mem, job->data, job->len, job->to_addr, job->key,
+			  &job->imm, tagged((uintptr_t)job->req >> 2, TAG_WRITE));
+}
+
 /* Data */
 
 int net_card_write(struct net_card *card, struct net_request *req, struct weft_remote *to,
 		   const struct weft_mem *mem, const void *data, uint32_t len, uint64_t to_addr,
 		   uint32_t key, uint32_t imm)
 {
-	int err = weft_write(card->ep, to, mem, data, len, to_addr, key, &imm,
-			     tagged((uintptr_t)req >> 2, TAG_WRITE));
+	const struct net_job job = {
+		.req = req,
+		.to = to,
+		.mem = mem,
+		.data = data,
+		.len = len,
+		.key = key,
+		.imm = imm,
+		.to_addr = to_addr,
+	};
+	int err = 0;
 
+	if (card->worker)
+		queue(card->worker, &job);
+	else
+		err = post(card, &job);
 	if (!err) {
 		card->posted++;
 		req->comm->inflight++;
@@ -182,6 +400,17 @@ int net_card_write(struct net_card *card, struct net_request *req, struct weft_r
 }
 
 static_assert(_Alignof(struct net_request) >= 4, "two bits of its address are free for the tag");
+
+/* It was never posted. */
+static void on_dropped(struct net_card *card, const struct net_job *job)
+{
+	if (!job->req) {
+		on_sent(card, number_of(card, job->data), STATUS_FLUSHED);
+		return;
+	}
+	card->posted--;
+	net_on_written(job->req, STATUS_FLUSHED);
+}
 
 static void on_done(struct net_dev *dev, struct net_card *card, const struct weft_done *done)
 {
@@ -219,6 +448,13 @@ void net_dev_poll(struct net_dev *dev)
 
 	if (now - dev->polled_at < POLL_NS)
 		return;
+	if (dev->card[0].worker) {
+		dev->polled_at = now;
+		for (uint32_t c = 0; c < dev->cards; c++)
+			if (atomic_load(&dev->card[c].worker->asleep))
+				wake(dev->card[c].worker);
+		return;
+	}
 	for (uint32_t c = 0; c < dev->cards; c++) {
 		uint32_t n = weft_poll(dev->card[c].ep, done, POLL_MANY);
 
@@ -226,4 +462,14 @@ void net_dev_poll(struct net_dev *dev)
 			on_done(dev, &dev->card[c], &done[i]);
 	}
 	dev->polled_at = net_clock();
+}
+
+void net_dev_wait(struct net_dev *dev)
+{
+	net_dev_poll(dev);
+	if (!dev->card[0].worker)
+		return;
+	pthread_mutex_unlock(&net_lock);
+	sched_yield();
+	pthread_mutex_lock(&net_lock);
 }

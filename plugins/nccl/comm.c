@@ -127,8 +127,10 @@ static struct net_comm *comm_create(struct net_dev *dev, bool is_recv)
 static void close_remotes(struct net_comm *comm)
 {
 	for (uint32_t i = 0; i < NET_CARDS_MAX; i++) {
-		if (comm->remote[i])
-			weft_remote_close(comm->remote[i]);
+		if (!comm->remote[i])
+			continue;
+		net_card_drop(&comm->dev->card[i], comm->remote[i], NULL);
+		weft_remote_close(comm->remote[i]);
 		comm->remote[i] = NULL;
 	}
 }
@@ -449,7 +451,7 @@ int net_close(void *arg)
 	uint64_t until = net_clock() + CLOSE_NS;
 
 	while (comm->inflight && !comm->status && net_clock() < until)
-		net_dev_poll(dev);
+		net_dev_wait(dev);
 	comm->is_closed = true;
 	close_remotes(comm);
 	/* That ended what was under way, and its completions wait. */

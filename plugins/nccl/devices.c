@@ -4,16 +4,20 @@
  * NCCL wants to know where a card sits, to give each GPU the nearest. weft's cards sit nowhere: between processes of one
  * host their data moves from GPU to GPU. So with a card or more for each GPU of this host, each GPU gets its own device,
  * beside it in the PCI tree; with fewer, or without a GPU, there is one device of all cards, without a place. */
+#define _GNU_SOURCE /* sched_getaffinity */
 #include "net.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define GPUS_MAX    64u
+#define GPUS_MAX 64u
+#define THREAD_CORES \
+	2u /* For each card's thread: beside it NCCL's, the application's and a neighbour's. */
 #define SYS_DEVICES "/sys/bus/pci/devices"
 
 static struct net_dev devs[NET_DEVS_MAX];
@@ -141,6 +145,26 @@ bool net_is_direct(void)
 	return weft_mem_gpu() == WEFT_MEM_GPU_DIRECT && !devs[0].is_udp_only;
 }
 
+/* A thread moves what a core can. With shared memory others have the work (weft's copiers), or copy engines have. */
+static bool wants_threads(const struct net_dev *dev)
+{
+	cpu_set_t cpus;
+
+	return dev->is_udp_only && dev->cards > 1 && !sched_getaffinity(0, sizeof(cpus), &cpus) &&
+	       (uint32_t)CPU_COUNT(&cpus) >= THREAD_CORES * dev->cards;
+}
+
+static void employ_all(struct net_dev *dev)
+{
+	for (uint32_t i = 0; i < dev->cards; i++) {
+		if (net_card_employ(dev, &dev->card[i]))
+			continue;
+		while (i--)
+			net_card_dismiss(&dev->card[i]);
+		break;
+	}
+}
+
 int net_dev_get(struct net_dev *dev)
 {
 	if (dev->refs++)
@@ -156,6 +180,8 @@ int net_dev_get(struct net_dev *dev)
 		dev->refs--;
 		return err;
 	}
+	if (wants_threads(dev))
+		employ_all(dev);
 	return 0;
 }
 
@@ -245,8 +271,10 @@ int net_dereg(void *mhandle)
 	struct net_mem *mem = mhandle;
 
 	for (uint32_t i = 0; i < mem->dev->cards; i++)
-		if (mem->mem[i])
+		if (mem->mem[i]) {
+			net_card_drop(&mem->dev->card[i], NULL, mem->mem[i]);
 			weft_mem_close(mem->mem[i]);
+		}
 	net_dev_put(mem->dev);
 	free(mem);
 	return NCCL_SUCCESS;

@@ -12,12 +12,14 @@
  * an immediate value with the last byte tells the receiver which of its requests has it. So data moves once, straight
  * from buffer to buffer, of whatever memory they are.
  *
- * One lock for all of it: calls are short, and a process has one or two threads that call. */
+ * One lock for all of it: calls are short, and a process has one or two threads that call. Where it takes a core to keep a card
+ * busy (UDP), each card has a thread of its own, which posts what it is given and takes that lock to say what came of it. */
 #include "ncclnet.h"
 #include "weft/weft.h"
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #define NET_CARDS_MAX    32u
@@ -62,8 +64,19 @@ struct net_handle { /* What NCCL carries from the listener to who connects. */
 	uint32_t listener, nonce;
 };
 
+struct net_job { /* For a card's thread. */
+	struct net_request *req; /* NULL: a control message. */
+	struct weft_remote *to;
+	const struct weft_mem *mem;
+	const void *data;
+	uint32_t len, key, imm;
+	uint64_t to_addr;
+};
+
 struct net_card { /* One of a device's cards, while the device is in use. */
 	struct weft_ep *ep;
+	struct net_worker
+		*worker; /* Owns: its thread (card.c); NULL: whoever calls does the work. */
 	struct weft_address address;
 	struct weft_mem *mem; /* Of ctl. */
 	uint8_t *ctl; /* Owns: receives, then sends. */
@@ -81,7 +94,7 @@ struct net_dev {
 	uint32_t cards;
 	bool is_udp_only;
 	uint32_t refs; /* Comms, listeners and memory that use the cards. */
-	uint64_t polled_at; /* ns */
+	_Atomic uint64_t polled_at; /* ns */
 	struct net_card card[NET_CARDS_MAX];
 	struct net_comm *
 		zombies; /* Closed with requests under way: freed as these end, or with the cards. */
@@ -172,6 +185,11 @@ void net_on_written(struct net_request *req, uint32_t status);
 /* card.c */
 int net_card_open(uint32_t index, struct net_card *card);
 void net_card_close(struct net_card *card);
+/* From now on it has a thread of its own. False: it has not. */
+bool net_card_employ(struct net_dev *dev, struct net_card *card);
+void net_card_dismiss(struct net_card *card);
+/* What still waits for its thread, to that remote or from that memory, fails. */
+void net_card_drop(struct net_card *card, const struct weft_remote *to, const struct weft_mem *mem);
 /* Room for a control message, or NULL: too many are under way. */
 struct net_ctl *net_ctl_alloc(struct net_card *card);
 /* `then` is closed when it has left. The comm breaks if it cannot be delivered; it may be NULL. */
@@ -183,6 +201,8 @@ int net_card_write(struct net_card *card, struct net_request *req, struct weft_r
 bool net_card_has_room(const struct net_card *card);
 /* Not more often than is of use: NCCL asks for each of its requests in turn. */
 void net_dev_poll(struct net_dev *dev);
+/* In a loop that waits for something: where cards have threads they get the lock meanwhile. */
+void net_dev_wait(struct net_dev *dev);
 uint64_t net_clock(void); /* ns */
 
 /* The core, as NCCL calls it. */

@@ -8,6 +8,7 @@
 #include "face.h"
 #include "fake_cuda.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <sched.h>
@@ -61,6 +62,18 @@ struct side {
 	uint8_t *sbuf, *rbuf;
 	void *smem, *rmem;
 };
+
+/* The plugin asks by how many cores it may use threads. It is told the test's word. */
+__attribute__((visibility("default"))) int sched_getaffinity(pid_t pid, size_t len, cpu_set_t *set)
+{
+	const char *cores = getenv("TEST_CORES");
+
+	(void)pid;
+	memset(set, 0, len);
+	for (int i = 0; i < (cores ? atoi(cores) : 2); i++)
+		CPU_SET(i, set);
+	return 0;
+}
 
 static double now(void)
 {
@@ -129,6 +142,28 @@ static uint8_t *allocate(void)
 	return p;
 }
 
+static int threads_of_cards(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	const struct dirent *e;
+	int n = 0;
+
+	while (dir && (e = readdir(dir))) {
+		char path[300], name[32] = "";
+		FILE *f;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm", e->d_name);
+		f = fopen(path, "re");
+		if (f && fgets(name, sizeof(name), f))
+			n += !strcmp(name, "weft-nccl\n");
+		if (f)
+			fclose(f);
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
 static void open_side(struct side *s, int version)
 {
 	int type = memory == GPU ? NCCL_PTR_CUDA : NCCL_PTR_HOST;
@@ -155,6 +190,7 @@ static void open_side(struct side *s, int version)
 		CHECK(now() < until);
 	}
 	CHECK(!face_close_listen(&s->f, s->listener));
+	CHECK(!getenv("TEST_CORES") == !threads_of_cards());
 	s->sbuf = allocate();
 	s->rbuf = allocate();
 	CHECK(!face_reg(&s->f, s->send, s->sbuf, BUFFER, type, &s->smem));
@@ -458,6 +494,7 @@ static void case_closed_under_load(struct side *s, int who)
 		must_irecv(s, 1, &zero, &room, &tag);
 	for (int i = 0; i < 6; i++)
 		must_isend(s, 0, BUFFER / 2, 5);
+	meet(s); /* Who is closed to cannot send. */
 	if (who)
 		meet(s);
 	close_side(s);
@@ -694,6 +731,17 @@ int main(int argc, char **argv)
 	run("group, four cards", 11, case_group, false);
 	unsetenv("WEFT_HELPER");
 	run("closed under load, four cards", 11, case_closed_under_load, false);
+	if (!strcmp(argv[3], "udp")) {
+		setenv("TEST_CORES", "8", 1);
+		run("sizes, four threads", 11, case_sizes, false);
+		run("pipeline, four threads", 11, case_pipeline, false);
+		run("group, four threads", 11, case_group, false);
+		run("not yet, four threads", 8, case_not_yet, false);
+		run("gone, four threads", 11, case_gone_alone, false);
+		run("closed under load, four threads", 11, case_closed_under_load, false);
+		run("killed, four threads", 11, case_killed_alone, true);
+		unsetenv("TEST_CORES");
+	}
 	unsetenv("WEFT_CARDS");
 	memory = GPU;
 	run_gpu(!strcmp(argv[3], "auto"));
