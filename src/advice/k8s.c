@@ -8,13 +8,15 @@
 
 #include "advice/env.h"
 #include "advice/jsonfile.h"
+#include "advice/k8sobj.h"
+#include "advice/quantity.h"
 #include "cloud/catalogue.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define EFA       "vpc.amazonaws.com/efa"
+#define EFA       WEFT_K8S_EFA
 #define HUGEPAGES "hugepages-2Mi"
 #define DEVICES   "/dev/infiniband"
 
@@ -30,29 +32,13 @@ struct cluster {
 
 #define OK(c, id, ...) weft_findings_add((c)->f, WEFT_FINDING_##id, WEFT_SEV_OK, NULL, __VA_ARGS__)
 
-/* "21122Mi", "4", or a number. UINT64_MAX: not there, or not a quantity. */
+/* UINT64_MAX: not there, or not a quantity. */
 static uint64_t quantity(const json_t *of, const char *key)
 {
-	static const struct {
-		const char *suffix;
-		uint64_t factor;
-	} units[] = { { "", 1 },           { "k", 1000 },      { "M", 1000000 },
-		      { "G", 1000000000 }, { "Ki", 1u << 10 }, { "Mi", 1u << 20 },
-		      { "Gi", 1u << 30 } };
-	const json_t *value = json_object_get(of, key);
-	const char *text = json_string_value(value);
-	uint64_t n;
-	char *end;
+	uint64_t milli;
 
-	if (json_is_integer(value) && json_integer_value(value) >= 0)
-		return (uint64_t)json_integer_value(value);
-	if (!text || *text < '0' || *text > '9')
-		return UINT64_MAX;
-	n = strtoull(text, &end, 10);
-	for (size_t i = 0; i < WEFT_ARRAY_SIZE(units); i++)
-		if (!strcmp(end, units[i].suffix) && n < UINT64_MAX / units[i].factor)
-			return n * units[i].factor;
-	return UINT64_MAX;
+	return weft_k8s_quantity(json_object_get(of, key), &milli) ? weft_quantity_whole(milli)
+								   : UINT64_MAX;
 }
 
 static uint64_t quantity_or_0(const json_t *of, const char *key)
@@ -60,24 +46,6 @@ static uint64_t quantity_or_0(const json_t *of, const char *key)
 	uint64_t n = quantity(of, key);
 
 	return n == UINT64_MAX ? 0 : n;
-}
-
-static const char *name_of(const json_t *object)
-{
-	const char *name = weft_json_text(json_object_get(object, "metadata"), "name");
-
-	return *name ? name : "(without a name)";
-}
-
-static const struct weft_instance *type_of(const json_t *node)
-{
-	const json_t *labels = weft_json_at(node, "metadata/labels");
-	const char *type = weft_json_text(labels, "node.kubernetes.io/instance-type");
-
-	if (!*type)
-		type = weft_json_text(labels, "beta.kubernetes.io/instance-type");
-	/* SageMaker HyperPod calls them ml.p5.48xlarge. */
-	return weft_catalogue_find(!strncmp(type, "ml.", 3) ? type + 3 : type);
 }
 
 static void collect(struct cluster *c, json_t *object)
@@ -104,69 +72,25 @@ static size_t collected(const struct cluster *c)
 
 /* The plugin, or the driver of dynamic resource allocation (DRANET) in its place */
 
-static bool is_dra(const char *image)
-{
-	return strstr(image, "dranet") != NULL;
-}
-
-static const char *plugin_image(const json_t *pod_spec)
-{
-	json_t *container;
-	size_t i;
-
-	weft_json_each(json_object_get(pod_spec, "containers"), i, container) {
-		const char *image = weft_json_text(container, "image");
-
-		if (strstr(image, "aws-efa-k8s-device-plugin") || is_dra(image))
-			return image;
-	}
-	return NULL;
-}
-
-static bool is_ready(const json_t *pod)
-{
-	json_t *condition;
-	size_t i;
-
-	weft_json_each(weft_json_at(pod, "status/conditions"), i, condition)
-		if (!strcmp(weft_json_text(condition, "type"), "Ready"))
-			return !strcmp(weft_json_text(condition, "status"), "True");
-	return false;
-}
-
-static const char *waiting_reason(const json_t *pod)
-{
-	json_t *status;
-	size_t i;
-
-	weft_json_each(weft_json_at(pod, "status/containerStatuses"), i, status) {
-		const char *reason =
-			weft_json_text(weft_json_at(status, "state/waiting"), "reason");
-
-		if (*reason)
-			return reason;
-	}
-	return "not ready";
-}
-
 /* Of the plugin alone: versions of DRANET say nothing of this. */
 static void check_plugin_version(struct cluster *c, const char *image)
 {
 	const char *colon = strrchr(image, ':');
-	uint32_t version = colon ? weft_version_parse(colon + 1 + (colon[1] == 'v')) : 0;
+	bool ours = !strstr(image, "aws-efa-k8s-device-plugin"); /* Numbered otherwise. */
+	uint32_t version = colon && !ours ? weft_version_parse(colon + 1 + (colon[1] == 'v')) : 0;
 	bool old = version && version < WEFT_VERSION_OF(0, 5, 10);
 	json_t *node;
 	size_t i;
 
 	weft_json_each(c->nodes, i, node) {
-		const struct weft_instance *type = type_of(node);
+		const struct weft_instance *type = weft_k8s_type(node);
 
 		if (old && type && !strncmp(type->name, "p6", 2)) {
 			weft_findings_report(
 				c->f, WEFT_FINDING_K8S_EXTRA, NULL,
 				"%s, and %s is a %s: before 0.5.10 other vendors' cards are "
 				"counted",
-				image, name_of(node), type->name);
+				image, weft_k8s_name(node), type->name);
 			return;
 		}
 	}
@@ -183,7 +107,7 @@ static void check_plugin(struct cluster *c, bool wanted)
 	size_t i;
 
 	weft_json_each(c->sets, i, one) {
-		const char *its = plugin_image(weft_json_at(one, "spec/template/spec"));
+		const char *its = weft_k8s_plugin_image(weft_json_at(one, "spec/template/spec"));
 		const json_t *status = json_object_get(one, "status");
 		uint64_t want = quantity_or_0(status, "desiredNumberScheduled");
 		uint64_t ready = quantity_or_0(status, "numberReady");
@@ -196,23 +120,23 @@ static void check_plugin(struct cluster *c, bool wanted)
 		bad = true;
 		weft_findings_report(c->f, WEFT_FINDING_K8S_PLUGIN, NULL,
 				     "daemon set %s: %" PRIu64 " of %" PRIu64 " pods are ready",
-				     name_of(one), ready, want);
+				     weft_k8s_name(one), ready, want);
 	}
 	weft_json_each(c->pods, i, one) {
-		const char *its = plugin_image(json_object_get(one, "spec"));
+		const char *its = weft_k8s_plugin_image(json_object_get(one, "spec"));
 
 		if (!its)
 			continue;
 		image = its;
-		if (is_ready(one))
+		if (weft_k8s_is_ready(one))
 			continue;
 		bad = true;
 		weft_findings_report(c->f, WEFT_FINDING_K8S_PLUGIN, NULL, "pod %s on node %s: %s",
-				     name_of(one),
+				     weft_k8s_name(one),
 				     weft_json_text(json_object_get(one, "spec"), "nodeName"),
-				     waiting_reason(one));
+				     weft_k8s_waiting_reason(one));
 	}
-	c->has_dra = image && is_dra(image);
+	c->has_dra = image && weft_k8s_is_dra(image);
 	if (image && !c->has_dra)
 		check_plugin_version(c, image);
 	if (!image && wanted && (json_array_size(c->sets) || json_array_size(c->pods)))
@@ -231,7 +155,8 @@ static bool count_efas(const struct cluster *c, const json_t *node, uint64_t *ef
 	*efas_out = quantity_or_0(weft_json_at(node, "status/allocatable"), EFA);
 	if (*efas_out || !c->has_dra)
 		return true;
-	*efas_out = (uint64_t)json_integer_value(json_object_get(c->in_slices, name_of(node)));
+	*efas_out =
+		(uint64_t)json_integer_value(json_object_get(c->in_slices, weft_k8s_name(node)));
 	return json_array_size(c->slices) > 0;
 }
 
@@ -247,24 +172,25 @@ static void check_node(struct cluster *c, const json_t *node, const struct weft_
 			c->f, WEFT_FINDING_K8S_NODE, WEFT_SEV_NOTE, NULL,
 			"%s (%s): offers EFAs by DRA; how many, kubectl get resourceslices -o json "
 			"says",
-			name_of(node), type->name);
+			weft_k8s_name(node), type->name);
 	else if (efas < want)
 		weft_findings_report(c->f, WEFT_FINDING_K8S_NODE, NULL,
 				     "%s (%s): %" PRIu64 " of " EFA
 				     " or in slices, the type has %u",
-				     name_of(node), type->name, efas, want);
+				     weft_k8s_name(node), type->name, efas, want);
 	else if (efas > want && want)
 		weft_findings_report(c->f, WEFT_FINDING_K8S_EXTRA, NULL,
 				     "%s (%s): %" PRIu64 " of " EFA
 				     " or in slices, the type has %u",
-				     name_of(node), type->name, efas, want);
+				     weft_k8s_name(node), type->name, efas, want);
 	else
 		c->good_nodes++;
 	if (pages != UINT64_MAX && pages < pages_wanted)
 		weft_findings_report(c->f, WEFT_FINDING_K8S_HUGEPAGES, NULL,
 				     "%s (%s): allocatable " HUGEPAGES " is %" PRIu64
 				     "Mi, the rule gives %" PRIu64 "Mi",
-				     name_of(node), type->name, pages >> 20, pages_wanted >> 20);
+				     weft_k8s_name(node), type->name, pages >> 20,
+				     pages_wanted >> 20);
 	else if (pages != UINT64_MAX)
 		c->good_pages++;
 }
@@ -292,7 +218,7 @@ static void check_equal(struct cluster *c, const struct pod *pod, const json_t *
 		if (request != UINT64_MAX && limit != request)
 			weft_findings_report(c->f, WEFT_FINDING_POD_EQUAL, NULL,
 					     "pod %s: request and limit of %s differ",
-					     name_of(pod->object), extended[i]);
+					     weft_k8s_name(pod->object), extended[i]);
 		else if (request != UINT64_MAX)
 			c->good_requests++;
 	}
@@ -324,7 +250,8 @@ static void check_host_path(struct cluster *c, const struct pod *pod)
 
 		if (!strncmp(path, DEVICES, strlen(DEVICES)))
 			weft_findings_report(c->f, WEFT_FINDING_POD_HOSTPATH, NULL,
-					     "pod %s: hostPath %s", name_of(pod->object), path);
+					     "pod %s: hostPath %s", weft_k8s_name(pod->object),
+					     path);
 	}
 }
 
@@ -359,7 +286,7 @@ static void check_pending(struct cluster *c, const struct pod *pod)
 
 		if (!strcmp(weft_json_text(condition, "reason"), "Unschedulable"))
 			weft_findings_report(c->f, WEFT_FINDING_POD_PENDING, NULL, "pod %s: %s",
-					     name_of(pod->object), message);
+					     weft_k8s_name(pod->object), message);
 	}
 }
 
@@ -375,13 +302,13 @@ static void check_share(struct cluster *c, const struct pod *pod)
 	if (!pod->efas)
 		weft_findings_report(c->f, WEFT_FINDING_POD_NO_EFA, NULL,
 				     "pod %s: %" PRIu64 " GPUs of a %s and no " EFA,
-				     name_of(pod->object), pod->gpus, pod->type->name);
+				     weft_k8s_name(pod->object), pod->gpus, pod->type->name);
 	else if (pod->gpus >= gpus && pod->efas < efas)
 		weft_findings_report(c->f, WEFT_FINDING_POD_PARTIAL, NULL,
 				     "pod %s: all %" PRIu64 " GPUs of a %s and %" PRIu64
 				     " of its %" PRIu64 " EFAs",
-				     name_of(pod->object), pod->gpus, pod->type->name, pod->efas,
-				     efas);
+				     weft_k8s_name(pod->object), pod->gpus, pod->type->name,
+				     pod->efas, efas);
 	else
 		c->good_pods++;
 }
@@ -397,9 +324,9 @@ static void check_pod(struct cluster *c, const json_t *object)
 	if (!strcmp(phase, "Succeeded") || !strcmp(phase, "Failed"))
 		return;
 	pod.node = json_object_get(c->by_name, weft_json_text(pod.spec, "nodeName"));
-	pod.type = pod.node ? type_of(pod.node) : weft_catalogue_find(selected);
+	pod.type = pod.node ? weft_k8s_type(pod.node) : weft_catalogue_find(selected);
 	add_resources(c, &pod);
-	if (plugin_image(pod.spec))
+	if (weft_k8s_plugin_image(pod.spec))
 		return;
 	check_host_path(c, &pod);
 	if (!pod.efas && !pod.gpus)
@@ -408,7 +335,7 @@ static void check_pod(struct cluster *c, const json_t *object)
 	check_pending(c, &pod);
 	if (pod.pages && is_karpenters(c, &pod))
 		weft_findings_report(c->f, WEFT_FINDING_POD_KARPENTER, NULL,
-				     "pod %s: " HUGEPAGES " %" PRIu64 "Mi", name_of(object),
+				     "pod %s: " HUGEPAGES " %" PRIu64 "Mi", weft_k8s_name(object),
 				     pod.pages >> 20);
 }
 
@@ -419,7 +346,7 @@ static void make_indexes(struct cluster *c)
 	size_t i;
 
 	weft_json_each(c->nodes, i, one) {
-		json_object_set(c->by_name, name_of(one), one);
+		json_object_set(c->by_name, weft_k8s_name(one), one);
 		c->has_karpenter |= has_karpenter_key(weft_json_at(one, "metadata/labels"));
 	}
 	weft_json_each(c->slices, i, one) {
@@ -481,13 +408,13 @@ void weft_k8s_check(const struct weft_cloudjson *docs, struct weft_findings *fin
 	gather(&c, docs);
 	make_indexes(&c);
 	weft_json_each(c.nodes, i, one) {
-		const struct weft_instance *type = type_of(one);
+		const struct weft_instance *type = weft_k8s_type(one);
 
 		wanted |= type != NULL;
 	}
 	check_plugin(&c, wanted);
 	weft_json_each(c.nodes, i, one) {
-		const struct weft_instance *type = type_of(one);
+		const struct weft_instance *type = weft_k8s_type(one);
 
 		if (type)
 			check_node(&c, one, type);

@@ -2,6 +2,7 @@
 /* Rules about pods, and about the jobs that are made of them: what Kubernetes refuses, what no node has, and what runs
  * but not as it was meant. */
 #include "advice/lint/rules.h"
+#include "advice/quantity.h"
 #include "cloud/plan.h"
 
 #include <inttypes.h>
@@ -28,32 +29,12 @@ static const struct weft_doc_node *asked(const struct weft_doc_node *container, 
 /* A Kubernetes quantity in bytes, or units; false: it is none, or too large. */
 static bool quantity(const struct weft_doc_node *node, uint64_t *value_out)
 {
-	static const struct {
-		const char *suffix;
-		uint64_t factor;
-	} suffixes[] = {
-		{ "", 1 },
-		{ "k", 1000 },
-		{ "M", 1000000 },
-		{ "G", 1000000000 },
-		{ "Ki", 1ull << 10 },
-		{ "Mi", 1ull << 20 },
-		{ "Gi", 1ull << 30 },
-		{ "Ti", 1ull << 40 },
-	};
-	const char *s = weft_doc_text(node);
-	uint64_t n;
-	char *end;
+	uint64_t milli;
 
-	if (!s || *s < '0' || *s > '9' || strlen(s) > 15)
+	if (!weft_quantity_parse(weft_doc_text(node), &milli))
 		return false;
-	n = strtoull(s, &end, 10);
-	for (size_t i = 0; i < WEFT_ARRAY_SIZE(suffixes); i++)
-		if (!strcmp(end, suffixes[i].suffix) && n < UINT64_MAX / suffixes[i].factor) {
-			*value_out = n * suffixes[i].factor;
-			return true;
-		}
-	return false;
+	*value_out = weft_quantity_whole(milli);
+	return true;
 }
 
 /* Those of which a pod gets whole pieces, and request and limit have to be one. */
