@@ -349,6 +349,9 @@ static bool on_key(struct weft_screen *s, enum weft_tty_key key, char letter)
 	case WEFT_TTY_HOME:
 		s->scroll = 0;
 		break;
+	case WEFT_TTY_LEFT:
+	case WEFT_TTY_RIGHT:
+	case WEFT_TTY_BACKSPACE:
 	case WEFT_TTY_NONE:
 	case WEFT_TTY_RESIZED:
 		break;
@@ -358,7 +361,7 @@ static bool on_key(struct weft_screen *s, enum weft_tty_key key, char letter)
 
 static bool draw(struct top *t)
 {
-	struct weft_screen_lines lines = { NULL, 0 };
+	struct weft_screen_lines lines = { NULL, 0, false };
 
 	weft_tty_size(&t->screen.width, &t->screen.height);
 	if (!weft_screen_compose(&t->screen, t->now, &t->rates, &lines)) {

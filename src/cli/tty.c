@@ -150,12 +150,20 @@ enum weft_tty_key weft_tty_wait(weft_ns longest, char *letter_out)
 		return WEFT_TTY_UP;
 	case KEY_DOWN:
 		return WEFT_TTY_DOWN;
+	case KEY_LEFT:
+		return WEFT_TTY_LEFT;
+	case KEY_RIGHT:
+		return WEFT_TTY_RIGHT;
 	case KEY_PPAGE:
 		return WEFT_TTY_PAGE_UP;
 	case KEY_NPAGE:
 		return WEFT_TTY_PAGE_DOWN;
 	case KEY_HOME:
 		return WEFT_TTY_HOME;
+	case KEY_BACKSPACE:
+	case 0x7f:
+	case '\b':
+		return WEFT_TTY_BACKSPACE;
 	default:
 		*letter_out = key > 0 && key < 0x7f ? (char)key : '\0';
 		return WEFT_TTY_LETTER;

@@ -3,7 +3,7 @@
 #define WEFT_CLI_TTY_H
 
 /* A terminal on stdout that lines are drawn on, one screen after the other, and keys are read from. */
-#include "watch/screen.h"
+#include "watch/lines.h"
 
 enum weft_tty_key {
 	WEFT_TTY_NONE, /* Time is up. */
@@ -11,10 +11,13 @@ enum weft_tty_key {
 	WEFT_TTY_RESIZED,
 	WEFT_TTY_UP,
 	WEFT_TTY_DOWN,
+	WEFT_TTY_LEFT,
+	WEFT_TTY_RIGHT,
 	WEFT_TTY_PAGE_UP,
 	WEFT_TTY_PAGE_DOWN,
 	WEFT_TTY_HOME,
-	WEFT_TTY_LETTER, /* *letter_out */
+	WEFT_TTY_BACKSPACE,
+	WEFT_TTY_LETTER, /* *letter_out; '\n' and '\x1b' (Escape) are some. */
 };
 
 /* False: stdout is no terminal, or one that cannot move its cursor, or there are no keys to be had. */

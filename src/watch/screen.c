@@ -6,13 +6,11 @@
  * the alarms and both sums stay. */
 #include "watch/screen.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define LINES_MAX  2048u
 #define ALARMS_MAX 3u
 #define BAR        12u
 #define WIDE       (80u + BAR + 1)
@@ -37,8 +35,6 @@ void weft_screen_push(struct weft_screen *screen, const struct weft_rates *rates
 	screen->net[screen->history++] = WEFT_MAX(rates->net_tx, 0) + WEFT_MAX(rates->net_rx, 0);
 }
 
-/* Lines */
-
 struct page {
 	struct weft_screen *screen;
 	const struct weft_sample *sample;
@@ -47,48 +43,7 @@ struct page {
 	bool failed;
 };
 
-/* Ends the text after so many columns; our own blocks are the only letters of several bytes. */
-static void clip(char *text, uint32_t columns)
-{
-	for (char *c = text; *c; c++) {
-		if (((unsigned char)*c & 0xc0) == 0x80)
-			continue;
-		if (!columns--) {
-			*c = '\0';
-			return;
-		}
-	}
-}
-
-static void put(struct page *p, enum weft_screen_style style, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void put(struct page *p, enum weft_screen_style style, const char *fmt, ...)
-{
-	struct weft_screen_lines *l = p->lines;
-	struct weft_screen_line *line;
-	va_list args;
-	size_t len;
-
-	if (l->count == LINES_MAX || p->failed)
-		return;
-	if (!(l->count & (l->count - 1))) {
-		line = realloc(l->line, (l->count ? 2 * l->count : 1) * sizeof(*line));
-		if (!line) {
-			p->failed = true;
-			return;
-		}
-		l->line = line;
-	}
-	line = &l->line[l->count++];
-	line->style = style;
-	va_start(args, fmt);
-	vsnprintf(line->text, sizeof(line->text), fmt, args);
-	va_end(args);
-	clip(line->text, p->screen->width);
-	for (len = strlen(line->text); len && line->text[len - 1] == ' '; len--)
-		line->text[len - 1] = '\0';
-}
+#define put(p, style, ...) weft_screen_put((p)->lines, (p)->screen->width, style, __VA_ARGS__)
 
 /* Bits per second. */
 static const char *bits(double bytes, char buf[16])
@@ -139,22 +94,6 @@ static void spark(const struct weft_screen *s, const double *history, uint32_t c
 			    : snprintf(to, len, "%c", ascii_levels[level]);
 		if (n < 0 || (size_t)n >= len)
 			return;
-		to += n;
-		len -= (size_t)n;
-	}
-}
-
-static void bar(const struct weft_screen *s, double part, char *to, size_t len)
-{
-	uint32_t full = part <= 0 ? 0 : WEFT_MIN((uint32_t)(part / 100 * BAR + 0.5), BAR);
-
-	*to = '\0';
-	for (uint32_t i = 0; i < BAR; i++) {
-		int n = snprintf(to, len, "%s",
-				 i >= full ? (s->utf8 ? "\xe2\x96\x91" : ".")
-				 : s->utf8 ? "\xe2\x96\x88"
-					   : "#");
-
 		to += n;
 		len -= (size_t)n;
 	}
@@ -329,7 +268,7 @@ static void put_card(struct page *p, uint32_t index)
 
 	card_name(card, name, sizeof(name));
 	if (wide)
-		bar(p->screen, r->line, blocks, sizeof(blocks));
+		weft_screen_bar(r->line / 100, BAR, p->screen->utf8, blocks);
 	put(p,
 	    down                       ? WEFT_SCREEN_ALARM
 	    : r->tx <= 0 && r->rx <= 0 ? WEFT_SCREEN_DIM
@@ -581,7 +520,7 @@ bool weft_screen_compose(struct weft_screen *screen, const struct weft_sample *s
 	struct page p = { screen, sample, rates, lines_out, false };
 	uint32_t used;
 
-	*lines_out = (struct weft_screen_lines){ NULL, 0 };
+	*lines_out = (struct weft_screen_lines){ NULL, 0, false };
 	put_head(&p);
 	/* The heading of the list, and the foot. */
 	used = lines_out->count + 2;
@@ -590,7 +529,7 @@ bool weft_screen_compose(struct weft_screen *screen, const struct weft_sample *s
 	else
 		put_body(&p, screen->height > used ? screen->height - used : 1);
 	if (screen->height) {
-		while (lines_out->count + 1 < screen->height && !p.failed)
+		while (lines_out->count + 1 < screen->height && !lines_out->failed)
 			put(&p, WEFT_SCREEN_PLAIN, " ");
 		if (lines_out->count >= screen->height)
 			lines_out->count = screen->height ? screen->height - 1 : 0;
@@ -598,13 +537,8 @@ bool weft_screen_compose(struct weft_screen *screen, const struct weft_sample *s
 		    "q quit  h help  s sort: %s  space %s  c cards  p programs  o pods  b both",
 		    weft_sort_name(screen->sort), screen->paused ? "go on" : "pause");
 	}
+	p.failed |= lines_out->failed;
 	if (p.failed)
 		weft_screen_free(lines_out);
 	return !p.failed;
-}
-
-void weft_screen_free(struct weft_screen_lines *lines)
-{
-	free(lines->line);
-	*lines = (struct weft_screen_lines){ NULL, 0 };
 }

@@ -2,21 +2,11 @@
 #ifndef WEFT_WATCH_SCREEN_H
 #define WEFT_WATCH_SCREEN_H
 
-/* A sample as lines for people: the same on a terminal, on a dumb one and in a file. Only what a line is, not how that
- * looks. */
+/* A sample as lines for people. */
+#include "watch/lines.h"
 #include "watch/rate.h"
 
-#define WEFT_SCREEN_TEXT    1024u /* Bytes of a line. */
 #define WEFT_SCREEN_HISTORY 240u
-
-enum weft_screen_style {
-	WEFT_SCREEN_PLAIN,
-	WEFT_SCREEN_TITLE,
-	WEFT_SCREEN_HEAD, /* Of columns. */
-	WEFT_SCREEN_ALARM,
-	WEFT_SCREEN_DIM, /* Nothing goes on here; or it is said by the way. */
-	WEFT_SCREEN_FOOT,
-};
 
 enum weft_screen_view {
 	WEFT_SCREEN_BOTH, /* Cards, and programs below. */
@@ -48,16 +38,6 @@ struct weft_screen {
 	uint32_t history;
 };
 
-struct weft_screen_line {
-	enum weft_screen_style style;
-	char text[WEFT_SCREEN_TEXT]; /* At most `width` columns. */
-};
-
-struct weft_screen_lines {
-	struct weft_screen_line *line; /* owns */
-	uint32_t count;
-};
-
 /* "name", ...; NULL past the last. */
 const char *weft_sort_name(uint32_t sort);
 
@@ -67,6 +47,5 @@ void weft_screen_push(struct weft_screen *screen, const struct weft_rates *rates
 /* False: no memory. */
 bool weft_screen_compose(struct weft_screen *screen, const struct weft_sample *sample,
 			 const struct weft_rates *rates, struct weft_screen_lines *lines_out);
-void weft_screen_free(struct weft_screen_lines *lines);
 
 #endif
