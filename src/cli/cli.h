@@ -27,6 +27,7 @@ int weft_cmd_info(int argc, char **argv);
 int weft_cmd_lint(int argc, char **argv);
 int weft_cmd_manifest(int argc, char **argv);
 int weft_cmd_logs(int argc, char **argv);
+int weft_cmd_nodes(int argc, char **argv);
 int weft_cmd_perf(int argc, char **argv);
 int weft_cmd_perf_nccl(int argc, char **argv); /* Of weft_cmd_perf. */
 int weft_cmd_plan(int argc, char **argv);
@@ -40,6 +41,7 @@ extern const char weft_cmd_info_usage[];
 extern const char weft_cmd_lint_usage[];
 extern const char weft_cmd_manifest_usage[];
 extern const char weft_cmd_logs_usage[];
+extern const char weft_cmd_nodes_usage[];
 extern const char weft_cmd_perf_usage[];
 extern const char weft_cmd_plan_usage[];
 extern const char weft_cmd_run_usage[];

@@ -6,6 +6,8 @@
  * the same address. */
 #include "cli/args.h"
 #include "cli/cli.h"
+#include "cli/fleet_source.h"
+#include "cli/info_k8s.h"
 #include "cli/info_node.h"
 #include "cli/json.h"
 #include "dev/cardset.h"
@@ -29,6 +31,7 @@ const char weft_cmd_info_usage[] =
 	"usage: weft info [--json] [SETTING...]\n"
 	"       weft info --topo | --stack [--pid PID] | --fi [--json]\n"
 	"       weft info --counters [--all] [--json]\n"
+	"       weft info --k8s [--check] [--json] [OPTION...]\n"
 	"\n"
 	"Print the cards of this machine: those that weft makes for programs, and real EFA\n"
 	"cards. Name, PCI address, address of the underlay, GID, speed in Gb/s, generation\n"
@@ -41,9 +44,14 @@ const char weft_cmd_info_usage[] =
 	"  --fi          instead, the cards as fi_info prints them, one block for each\n"
 	"  --counters    instead, the counters of your processes that use a card\n"
 	"  --all         with those that are zero\n"
+	"  --k8s         instead, GPUs and EFAs of the nodes of the cluster that kubectl\n"
+	"                asks, beside the EFAs that their types have; with --check exit 1\n"
+	"                if a node has fewer\n"
 	"  --root DIR    the machine that weft check --capture has made a copy of\n"
 	"  --json        as JSON\n"
-	"  SETTING       as for `weft run`: --instance, --cards, --addr, --wire, --env\n";
+	"  SETTING       as for `weft run`: --instance, --cards, --addr, --wire, --env\n"
+	"\n"
+	"With --k8s:\n" WEFT_FLEET_SOURCE_USAGE;
 
 /* Who is there */
 
@@ -644,6 +652,10 @@ int weft_cmd_info(int argc, char **argv)
 {
 	struct options o = { .view = VIEW_CARDS };
 
+	/* Of a cluster, and not of this machine: other options. */
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--k8s"))
+			return weft_info_k8s(argc, argv);
 	if (!parse(argc, argv, &o))
 		return 2;
 	return o.view == VIEW_COUNTERS ? print_counters(o.json, o.all) : print_view(&o);

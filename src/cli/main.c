@@ -31,6 +31,8 @@ static const struct weft_cmd commands[] = {
 	  weft_cmd_logs_usage },
 	{ "manifest", weft_cmd_manifest,
 	  "write configuration of other programs for an instance type", weft_cmd_manifest_usage },
+	{ "nodes", weft_cmd_nodes, "show the nodes of a Kubernetes cluster, and their EFAs",
+	  weft_cmd_nodes_usage },
 	{ "perf", weft_cmd_perf, "measure the network: latency, bandwidth, collectives",
 	  weft_cmd_perf_usage },
 	{ "plan", weft_cmd_plan, "say what instance types have, and what follows from it",
