@@ -205,9 +205,9 @@ static void on_row(void *arg, const struct weft_perf_run *run, const struct weft
 static bool join(struct weft_group *group, const struct weft_perf_opts *opts, bool *is_done_out,
 		 char *why, size_t len)
 {
-	uint16_t port = opts->port ? opts->port : WEFT_PERF_PORT + 1;
 	struct weft_launch launch;
 	int found = weft_launch_find(&launch, why, len), fd, status;
+	uint16_t port;
 	pid_t pid;
 
 	if (!found)
@@ -223,6 +223,7 @@ static bool join(struct weft_group *group, const struct weft_perf_opts *opts, bo
 			 launch.by);
 		return false;
 	}
+	port = opts->port ? opts->port : weft_launch_port(&launch);
 	group->job.ranks = launch.ranks;
 	group->job.is_crowded = launch.ranks_here > (uint32_t)sysconf(_SC_NPROCESSORS_ONLN);
 	if (!launch.rank)

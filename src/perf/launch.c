@@ -22,17 +22,41 @@
 #include <unistd.h>
 
 #define PATIENCE_NS 60000000000ull
+#define PORTS       256u
 
 static const struct {
 	const char *by, *rank, *ranks, *ranks_here, *host;
 	const char *list_here; /* Instead of a number of ranks: all those of this host, by comma. */
+	const char *job[2]; /* What tells jobs apart. */
 } launchers[] = {
-	{ "Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
-	  NULL, NULL },
-	{ "torchrun", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", NULL },
-	{ "Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", NULL, "SLURM_STEP_NODELIST",
-	  "SLURM_GTIDS" },
-	{ "SkyPilot", "SKYPILOT_NODE_RANK", "SKYPILOT_NUM_NODES", NULL, "SKYPILOT_NODE_IPS", NULL },
+	{ "Open MPI",
+	  "OMPI_COMM_WORLD_RANK",
+	  "OMPI_COMM_WORLD_SIZE",
+	  "OMPI_COMM_WORLD_LOCAL_SIZE",
+	  NULL,
+	  NULL,
+	  { "PMIX_NAMESPACE", NULL } },
+	{ "torchrun",
+	  "RANK",
+	  "WORLD_SIZE",
+	  "LOCAL_WORLD_SIZE",
+	  "MASTER_ADDR",
+	  NULL,
+	  { "MASTER_PORT", "TORCHELASTIC_RUN_ID" } },
+	{ "Slurm",
+	  "SLURM_PROCID",
+	  "SLURM_STEP_NUM_TASKS",
+	  NULL,
+	  "SLURM_STEP_NODELIST",
+	  "SLURM_GTIDS",
+	  { "SLURM_JOB_ID", "SLURM_STEP_ID" } },
+	{ "SkyPilot",
+	  "SKYPILOT_NODE_RANK",
+	  "SKYPILOT_NUM_NODES",
+	  NULL,
+	  "SKYPILOT_NODE_IPS",
+	  NULL,
+	  { "SKYPILOT_TASK_ID", NULL } },
 };
 
 bool weft_launch_first_host(const char *list, char out[WEFT_LAUNCH_HOST_MAX])
@@ -74,12 +98,22 @@ static uint32_t count_list(const char *list)
 	return n;
 }
 
+/* FNV-1a. */
+static uint32_t hash(uint32_t h, const char *text)
+{
+	for (; text && *text; text++)
+		h = (h ^ (uint8_t)*text) * 16777619u;
+	return (h ^ '/') * 16777619u;
+}
+
 static int read_launcher(size_t i, struct weft_launch *out, char *why, size_t len)
 {
 	const char *list = launchers[i].host ? getenv(launchers[i].host) : NULL;
 	const char *here = launchers[i].list_here ? getenv(launchers[i].list_here) : NULL;
 
-	*out = (struct weft_launch){ .by = launchers[i].by };
+	*out = (struct weft_launch){ .by = launchers[i].by, .job = 2166136261u };
+	for (size_t k = 0; k < WEFT_ARRAY_SIZE(launchers[i].job) && launchers[i].job[k]; k++)
+		out->job = hash(out->job, getenv(launchers[i].job[k]));
 	if (!number(launchers[i].rank, &out->rank, why, len) ||
 	    !number(launchers[i].ranks, &out->ranks, why, len))
 		return -1;
@@ -115,16 +149,27 @@ int weft_launch_find(struct weft_launch *out, char *why, size_t len)
 	return found;
 }
 
+uint16_t weft_launch_port(const struct weft_launch *launch)
+{
+	return (uint16_t)(WEFT_PERF_PORT + 1 + launch->job % PORTS);
+}
+
+/* What a rank says of itself. */
+struct join {
+	uint32_t rank, job;
+};
+
 int weft_launch_join(const struct weft_launch *launch, uint16_t port, char *why, size_t len)
 {
 	uint64_t end = weft_talk_now() + PATIENCE_NS;
+	struct join me = { launch->rank, launch->job };
 	int fd;
 
 	while ((fd = weft_talk_connect(launch->host, port, 5000000000ull, why, len)) < 0 &&
 	       weft_talk_now() < end)
 		nanosleep(&(struct timespec){ .tv_nsec = 100000000 }, NULL);
 	if (fd >= 0)
-		weft_talk_put(fd, WEFT_TALK_JOIN, &launch->rank, sizeof(launch->rank));
+		weft_talk_put(fd, WEFT_TALK_JOIN, &me, sizeof(me));
 	return fd;
 }
 
@@ -139,7 +184,8 @@ bool weft_launch_gather(const struct weft_launch *launch, uint16_t port, int *fd
 		return false;
 	while (missing && (now = weft_talk_now()) < end) {
 		struct pollfd p = { .fd = door, .events = POLLIN };
-		uint32_t type, rank = 0;
+		struct join join = { 0 };
+		uint32_t type;
 		size_t got;
 		int one;
 
@@ -148,13 +194,13 @@ bool weft_launch_gather(const struct weft_launch *launch, uint16_t port, int *fd
 		one = accept4(door, NULL, NULL, SOCK_CLOEXEC);
 		if (one < 0)
 			continue;
-		if (weft_talk_get(one, &type, &rank, sizeof(rank), &got, 2000000000ull) ||
-		    type != WEFT_TALK_JOIN || got != sizeof(rank) || !rank ||
-		    rank >= launch->ranks || fd[rank] >= 0) {
-			close(one); /* A stranger. */
+		if (weft_talk_get(one, &type, &join, sizeof(join), &got, 2000000000ull) ||
+		    type != WEFT_TALK_JOIN || got != sizeof(join) || join.job != launch->job ||
+		    !join.rank || join.rank >= launch->ranks || fd[join.rank] >= 0) {
+			close(one); /* A stranger, or of another job. */
 			continue;
 		}
-		fd[rank] = one;
+		fd[join.rank] = one;
 		missing--;
 	}
 	close(door);

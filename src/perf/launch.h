@@ -11,6 +11,7 @@ struct weft_launch {
 	const char *by; /* "Open MPI" */
 	uint32_t rank, ranks;
 	uint32_t ranks_here; /* 0: not said. */
+	uint32_t job; /* The same in all of its ranks, and most likely another one in other jobs. */
 	char host[WEFT_LAUNCH_HOST_MAX]; /* Of rank 0; "": not said. */
 };
 
@@ -19,6 +20,9 @@ int weft_launch_find(struct weft_launch *out, char *why, size_t len);
 
 /* The first host of Slurm's list: "gpu[007-012,3],x" is gpu007. False: it is none. */
 bool weft_launch_first_host(const char *list, char out[WEFT_LAUNCH_HOST_MAX]);
+
+/* Where the first rank listens, if nobody says: jobs that share a host should not meet. */
+uint16_t weft_launch_port(const struct weft_launch *launch);
 
 /* A connection to the first rank, which may not be there yet. -1: `why`. */
 int weft_launch_join(const struct weft_launch *launch, uint16_t port, char *why, size_t len);

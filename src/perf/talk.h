@@ -16,7 +16,7 @@ enum weft_talk_type {
 	WEFT_TALK_GO, /* uint32_t: so many iterations */
 	WEFT_TALK_ROW, /* struct weft_perf_row */
 	WEFT_TALK_ERROR, /* Text */
-	WEFT_TALK_JOIN, /* uint32_t: the rank that comes by itself, started by mpirun or the like */
+	WEFT_TALK_JOIN, /* Rank and job: the rank comes by itself, started by mpirun or the like */
 	WEFT_TALK_END, /* Nothing: all is done */
 };
 

@@ -178,6 +178,10 @@ static void forget_launchers(void)
 		"SKYPILOT_NODE_RANK",
 		"SKYPILOT_NUM_NODES",
 		"SKYPILOT_NODE_IPS",
+		"SLURM_JOB_ID",
+		"SLURM_STEP_ID",
+		"PMIX_NAMESPACE",
+		"MASTER_PORT",
 	};
 
 	for (size_t i = 0; i < WEFT_ARRAY_SIZE(names); i++)
@@ -301,6 +305,39 @@ static void weft_launch_find__rows(void **state)
 	forget_launchers();
 }
 
+/* Two steps of jobs may share a host. */
+static void weft_launch_port__differs(void **state)
+{
+	static const struct {
+		const char *job, *step;
+	} rows[] = { { "7", "0" }, { "7", "1" }, { "8", "0" }, { "71", "" }, { "7", "10" } };
+	struct weft_launch got[WEFT_ARRAY_SIZE(rows)];
+	char why[256];
+
+	(void)state;
+	forget_launchers();
+	setenv("SLURM_STEP_NUM_TASKS", "2", 1);
+	setenv("SLURM_STEP_NODELIST", "a,b", 1);
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(rows); i++) {
+		struct weft_launch other;
+
+		setenv("SLURM_JOB_ID", rows[i].job, 1);
+		setenv("SLURM_STEP_ID", rows[i].step, 1);
+		setenv("SLURM_PROCID", "0", 1);
+		assert_int_equal(weft_launch_find(&got[i], why, sizeof(why)), 1);
+		setenv("SLURM_PROCID", "1", 1);
+		assert_int_equal(weft_launch_find(&other, why, sizeof(why)), 1);
+		assert_int_equal(got[i].job, other.job);
+		assert_int_equal(weft_launch_port(&got[i]), weft_launch_port(&other));
+		assert_in_range(weft_launch_port(&got[i]), WEFT_PERF_PORT + 1,
+				WEFT_PERF_PORT + 256);
+		for (size_t k = 0; k < i; k++)
+			assert_int_not_equal(got[i].job, got[k].job);
+	}
+	assert_int_not_equal(weft_launch_port(&got[0]), weft_launch_port(&got[1]));
+	forget_launchers();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -311,6 +348,7 @@ int main(void)
 		cmocka_unit_test(weft_perf_busbw__is_of_the_links),
 		cmocka_unit_test(weft_launch_first_host__rows),
 		cmocka_unit_test(weft_launch_find__rows),
+		cmocka_unit_test(weft_launch_port__differs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
