@@ -28,6 +28,7 @@
 #define PORTS_PER_CARD 256u
 #define GBPS_DEFAULT   100u
 #define IFACES_MAX     1024u
+#define PCI_SLOTS      32u
 
 #define CAPS_DEFAULT \
 	(WEFT_CAP_RDMA_READ | WEFT_CAP_RNR_RETRY | WEFT_CAP_CQ_WITH_SGID | WEFT_CAP_RDMA_WRITE)
@@ -45,9 +46,21 @@ __attribute__((format(printf, 3, 4))) static int refuse(struct weft_cardset *set
 
 /* Names and places of the cards */
 
+static bool is_taken(const char *root, const char *bdf)
+{
+	char path[512];
+
+	if (!root)
+		return false;
+	snprintf(path, sizeof(path), "%s/sys/bus/pci/devices/%s", root, bdf);
+	return !access(path, F_OK);
+}
+
 /* p4d and p4de as they are. Else, a single card sits where c5n has it, and many are spread over eight buses like
- * those of p5 (rdmap79s0 to rdmap82s0, rdmap96s0, ...). */
-static void place(struct weft_card_info *card, uint32_t count, const struct weft_instance *type)
+ * those of p5 (rdmap79s0 to rdmap82s0, rdmap96s0, ...). Where this host has something else there, the next place on that bus
+ * is the card's, under the same name: NCCL crashes where a card is at a GPU's. */
+static void place(struct weft_card_info *card, uint32_t count, const struct weft_instance *type,
+		  const char *root)
 {
 	static const uint8_t p4d[] = { 0x10, 0x20, 0x90, 0xa0 };
 	uint32_t i = card->number, each = (count + 7) / 8;
@@ -63,7 +76,12 @@ static void place(struct weft_card_info *card, uint32_t count, const struct weft
 		bus = 79 + 17 * (i / each) + i % each;
 	}
 	snprintf(card->name, sizeof(card->name), "rdmap%us%u", bus, slot);
-	snprintf(card->bdf, sizeof(card->bdf), "0000:%02x:%02x.0", bus, slot);
+	for (uint32_t k = 0; k < PCI_SLOTS; k++) {
+		snprintf(card->bdf, sizeof(card->bdf), "0000:%02x:%02x.0", bus,
+			 (slot + k) % PCI_SLOTS);
+		if (!is_taken(root, card->bdf))
+			break;
+	}
 }
 
 /* The types with several accelerators are two-socket machines with the cards shared out evenly. A node that
@@ -438,7 +456,7 @@ int weft_cardset_make(const struct weft_conf *conf, const struct weft_host_view 
 		card->caps = caps;
 		card->part_id = conf->part_id ? (uint16_t)conf->part_id : part_id_of(type, caps);
 		card->numa = numa_of(card, set_out->count, type, host->numa_nodes);
-		place(card, set_out->count, type);
+		place(card, set_out->count, type, host->root);
 	}
 	if (type)
 		note_guesses(conf, type, set_out);
@@ -582,6 +600,7 @@ static void make_process_set(void)
 		.ifaces = ifaces,
 		.ifaces_len = read_ifaces(ifaces),
 		.numa_nodes = count_numa_nodes(),
+		.root = "",
 		.has_address = can_bind,
 	};
 

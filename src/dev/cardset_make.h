@@ -19,6 +19,7 @@ struct weft_host_view {
 	const struct weft_iface *ifaces; /* Those that are up, one row for each address. */
 	uint32_t ifaces_len;
 	uint32_t numa_nodes;
+	const char *root; /* Of its files; "": ours; NULL: nothing is known of them. */
 	bool (*has_address)(const struct weft_ip *ip);
 };
 

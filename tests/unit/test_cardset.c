@@ -8,7 +8,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct weft_iface ifaces[8];
 static struct weft_host_view host;
@@ -280,6 +283,64 @@ static void weft_cardset_make__p5(void **state)
 	assert_int_equal(set.card[16].numa, 1);
 }
 
+static void make_folders(const char *root, const char *const *path, uint32_t n)
+{
+	char full[300];
+
+	for (uint32_t i = 0; i < n; i++) {
+		snprintf(full, sizeof(full), "%s%s", root, path[i]);
+		assert_int_equal(mkdir(full, 0700), 0);
+	}
+}
+
+static void remove_folders(const char *root, const char *const *path, uint32_t n)
+{
+	char full[300];
+
+	while (n--) {
+		snprintf(full, sizeof(full), "%s%s", root, path[n]);
+		assert_int_equal(rmdir(full), 0);
+	}
+}
+
+/* Where a GPU is, no card is, but it keeps its name. */
+static void weft_cardset_make__taken_places(void **state)
+{
+	static const char *const made[] = {
+		"",
+		"/sys",
+		"/sys/bus",
+		"/sys/bus/pci",
+		"/sys/bus/pci/devices",
+		"/sys/bus/pci/devices/0000:4f:00.0",
+		"/sys/bus/pci/devices/0000:4f:01.0",
+		"/sys/bus/pci/devices/0000:60:00.0",
+		"/sys/bus/pci/devices/0000:10:1b.0",
+		"/sys/bus/pci/devices/0000:10:1f.0",
+		"/sys/bus/pci/devices/0000:00:06.0",
+	};
+	char root[] = "/tmp/weft-cardset-XXXXXX";
+
+	assert_non_null(mkdtemp(root));
+	make_folders(root, made + 1, WEFT_ARRAY_SIZE(made) - 1);
+	reset(state);
+	host.root = root;
+	assert_int_equal(make(), 0);
+	assert_string_equal(set.card[0].name, "rdmap0s6");
+	assert_string_equal(set.card[0].bdf, "0000:00:07.0");
+	strcpy(conf.instance, "p5.48xlarge");
+	assert_int_equal(make(), 0);
+	assert_string_equal(set.card[0].name, "rdmap79s0");
+	assert_string_equal(set.card[0].bdf, "0000:4f:02.0");
+	assert_string_equal(set.card[4].bdf, "0000:60:01.0");
+	assert_string_equal(set.card[5].bdf, "0000:61:00.0");
+	strcpy(conf.instance, "p4d.24xlarge");
+	assert_int_equal(make(), 0);
+	assert_string_equal(set.card[0].bdf, "0000:10:1c.0");
+	assert_string_equal(set.card[1].bdf, "0000:20:1b.0");
+	remove_folders(root, made, WEFT_ARRAY_SIZE(made));
+}
+
 static void weft_cardset_make__interfaces(void **state)
 {
 	reset(state);
@@ -539,6 +600,7 @@ int main(void)
 		cmocka_unit_test(weft_cardset_make__ipv6),
 		cmocka_unit_test(weft_cardset_make__many_addresses),
 		cmocka_unit_test(weft_cardset_make__link_local),
+		cmocka_unit_test(weft_cardset_make__taken_places),
 		cmocka_unit_test(weft_cardset_make__overrides),
 		cmocka_unit_test(weft_cardset_make__visible),
 		cmocka_unit_test(weft_cardset_make__visible_refused),
