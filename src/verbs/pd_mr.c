@@ -4,7 +4,10 @@
 #include "verbs/obj.h"
 #include "verbs/passthru.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 WEFT_EXPORT struct ibv_pd *ibv_alloc_pd(struct ibv_context *context)
 {
@@ -108,11 +111,16 @@ WEFT_EXPORT struct ibv_mr *ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset,
 					     uint64_t iova, int fd, int access)
 {
 	struct ibv_mr *mr;
+	off_t size;
 
 	if (!weft_is_ours(pd->context))
 		return WEFT_PASS(NULL, ibv_reg_dmabuf_mr, pd, offset, length, iova, fd, access);
-	if (fd < 0)
+	if (fcntl(fd, F_GETFD) < 0)
 		return weft_fail(EBADF);
+	size = lseek(fd, 0, SEEK_END); /* What can tell, does: the kernel's own do. */
+	if ((offset ^ iova) & 4095 || offset > UINT64_MAX - length ||
+	    (size > 0 && offset + length > (uint64_t)size))
+		return weft_fail(EINVAL);
 	mr = reg(pd, (void *)(uintptr_t)iova, length, iova, (unsigned int)access);
 	if (mr && !weft_mr_is_gpu(weft_container_of(mr, struct weft_vmr, ibv)->dev)) {
 		ibv_dereg_mr(mr);

@@ -115,6 +115,16 @@ EXPORT void *fake_cuda_host(size_t len)
 	return a->shadow;
 }
 
+EXPORT int fake_cuda_dmabuf(void *p)
+{
+	int fd;
+
+	pthread_mutex_lock(&lock);
+	fd = dup(find((uintptr_t)p)->fd);
+	pthread_mutex_unlock(&lock);
+	return fd;
+}
+
 EXPORT void fake_cuda_free(void *p)
 {
 	pthread_mutex_lock(&lock);

@@ -14,6 +14,8 @@
 void *fake_cuda_alloc(int dev, size_t len);
 void *fake_cuda_host(size_t len); /* Pinned; never freed. */
 void fake_cuda_free(void *p);
+int fake_cuda_dmabuf(
+	void *p); /* A descriptor of its allocation, which can be sought through like a dma-buf's. */
 void fake_cuda_write(void *p, const void *data, size_t len);
 void fake_cuda_read(const void *p, void *data, size_t len);
 unsigned int fake_cuda_mapped(
