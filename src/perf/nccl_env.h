@@ -23,7 +23,10 @@ static inline bool weft_nccl_setenv(const char *dir)
 	       /* Loading a kernel at its first use waits for NCCL's, and holds what our copies need meanwhile. */
 	       !setenv("CUDA_MODULE_LOADING", "EAGER", 0) &&
 	       /* One channel's kernel moves some 20 GB/s, and long messages cost no more than short ones. */
-	       !setenv("NCCL_MIN_NCHANNELS", "16", 0) && !setenv("NCCL_BUFFSIZE", "8388608", 0);
+	       !setenv("NCCL_MIN_NCHANNELS", "16", 0) && !setenv("NCCL_BUFFSIZE", "8388608", 0) &&
+	       /* The same for what is made of sends and receives: NCCL's own are 2 channels and messages of 128 KB. */
+	       !setenv("NCCL_NCHANNELS_PER_NET_PEER", "16", 0) &&
+	       !setenv("NCCL_P2P_NET_CHUNKSIZE", "1048576", 0);
 }
 
 #endif
