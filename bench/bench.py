@@ -45,16 +45,16 @@ class Failed(Exception):
 
 
 class Bar:
-    """A row of what weft has to show: `than` names the other program, or None when the value itself counts."""
+    """A row of what weft has to show (None: of no table): `than` names the other program, or None when the value itself
+    counts. "+-" is as much as the other one, but for a share of `limit`."""
 
     def __init__(self, row, relation, limit, than=None):
         self.row, self.relation, self.limit, self.than = row, relation, limit, than
 
     def is_met(self, value):
+        if self.relation == "+-":
+            return 1 / (1 + self.limit) <= value <= 1 + self.limit
         return value >= self.limit if self.relation == ">=" else value <= self.limit
-
-    def __str__(self):
-        return f"row {self.row}: {self.relation} {self.limit:g}"
 
 
 class Metric:
@@ -265,19 +265,39 @@ class Bench:
         source = [["--source", host] if provider != "shm" else [] for host in world.hosts]
         return said(self.plain(world, words + source[0], words + client + source[1], port, **self.libraries()))
 
-    def pingpong(self, world, provider, iterations):
+    @staticmethod
+    def pin(side, words):
+        """On a processor of its own, where there are two."""
+        cores = sorted(os.sched_getaffinity(0))
+        return ["taskset", "-c", str(cores[side]), *words] if len(cores) > 1 else words
+
+    def pingpong(self, world, provider, iterations, sizes=PINGPONG_SIZES, pinned=False):
         """The unmodified fi_pingpong, all its sizes in one run: microseconds of one way, by size. The first sizes, with
         the program's own start in them, are those below 64 bytes and left out. Always with the system's libfabric."""
         port = str(e2e.free_port())
         words = [self.program("fi_pingpong", "libfabric-bin"), "-p", provider, "-e", "rdm", "-m", "tagged", "-S", "all",
                  "-I", str(iterations)]
+        ends = [*words, "-B", port], [*words, "-P", port, world.control]
+        if pinned:
+            ends = [self.pin(side, words) for side, words in enumerate(ends)]
         run = self.over_weft if provider == "efa" else self.plain
-        result = run(world, [*words, "-B", port], [*words, "-P", port, world.control], int(port), 60)
+        result = run(world, *ends, int(port), 90)
         found = re.findall(r"^(\S+) +\S+ +=\S+ +\S+ +\S+ +\S+ +([0-9.]+) +\S+$", result.out, re.M)
         figures = {size: float(usec) for size, usec in found}
-        if any(size not in figures for size in PINGPONG_SIZES):
+        if any(size not in figures for size in sizes):
             raise Failed(f"{result.what}: not all sizes: {result.out[-200:]}")
-        return {size: figures[size] for size in PINGPONG_SIZES}
+        return {size: figures[size] for size in sizes}
+
+    def perf(self, world, provider, iterations, sizes):
+        """`weft perf pingpong`, as pingpong(). Each size is four times the one before."""
+        port = str(e2e.free_port())
+        weft = [os.path.join(os.path.abspath(self.args.build), "weft"), "perf"]
+        server = [*weft, "serve", "--once", "--port", port]
+        client = [*weft, "pingpong", world.control, "--port", port, "-p", provider, "-b", sizes[0], "-e", sizes[-1],
+                  "-f", "4", "-n", str(iterations), "--json"]
+        run = self.over_weft if provider == "efa" else self.plain
+        result = said(run(world, self.pin(0, server), self.pin(1, client), int(port), 90))
+        return {size: row["out_of_place"]["mean_us"] for size, row in zip(sizes, result["rows"])}
 
     def iperf(self, world, *options):
         """One TCP connection: GB/s received."""
@@ -482,7 +502,8 @@ def print_case(result):
 
 def bar_text(bar):
     verdict = {True: "met", False: "NOT MET", None: "not measured"}[bar["met"]]
-    return f"row {bar['row']}: {bar['relation']} {bar['limit']:g} {verdict}"
+    row = f"row {bar['row']}: " if bar["row"] else ""
+    return f"{row}{bar['relation']} {bar['limit']:g} {verdict}"
 
 
 def print_metric(metric):

@@ -147,7 +147,8 @@ static int write_once(struct exporter *e)
 		/* main() says what is wrong with stdout. */
 		(void)fwrite(body, 1, len, stdout);
 	} else if (!weft_outfile_write(e->o.textfile, 0666, body, len)) {
-		fprintf(stderr, CMD ": cannot write %.200s: %s\n", e->o.textfile, strerror(errno));
+		fprintf(stderr, CMD ": cannot write %.200s: %s\n", e->o.textfile,
+			weft_outfile_error());
 		status = 2;
 	}
 	free(body);

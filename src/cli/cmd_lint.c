@@ -128,7 +128,7 @@ static bool fix_file(const struct options *o, const char *path, char **bytes, ui
 		*bytes = fixed;
 		*len = fixed_len;
 	} else {
-		fprintf(stderr, "weft lint: cannot write %s: %s\n", path, strerror(errno));
+		fprintf(stderr, "weft lint: cannot write %s: %s\n", path, weft_outfile_error());
 		free(fixed);
 		*good = false;
 	}

@@ -121,7 +121,7 @@ static int make(const struct request *q)
 		fwrite(data, 1, len, stdout);
 	} else if (ok &&
 		   !weft_outfile_write(q->file, q->m.kind->is_script ? 0777 : 0666, data, len)) {
-		fprintf(stderr, CMD ": cannot write %s: %s\n", q->file, strerror(errno));
+		fprintf(stderr, CMD ": cannot write %s: %s\n", q->file, weft_outfile_error());
 		ok = false;
 	}
 	free(data);

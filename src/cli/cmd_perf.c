@@ -385,7 +385,7 @@ static bool save(const char *path, char *text, size_t len)
 	bool ok = weft_outfile_write(path, 0666, text, len);
 
 	if (!ok)
-		fprintf(stderr, CMD ": cannot write %.256s: %s\n", path, strerror(errno));
+		fprintf(stderr, CMD ": cannot write %.256s: %s\n", path, weft_outfile_error());
 	free(text);
 	return ok;
 }

@@ -9,8 +9,16 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define NOT_REGULAR ESPIPE /* Nothing else here means it. */
+
+const char *weft_outfile_error(void)
+{
+	return errno == NOT_REGULAR ? "it is no regular file" : strerror(errno);
+}
 
 static bool write_all(int fd, const char *data, size_t len)
 {
@@ -42,7 +50,7 @@ bool weft_outfile_write(const char *path, mode_t mode, const char *data, size_t 
 		path = target;
 	if (!stat(path, &st)) {
 		if (!S_ISREG(st.st_mode)) {
-			errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+			errno = S_ISDIR(st.st_mode) ? EISDIR : NOT_REGULAR;
 			return false;
 		}
 		mode = st.st_mode & 07777;

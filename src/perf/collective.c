@@ -10,12 +10,16 @@
  * comparison. */
 #include "perf/rank.h"
 
+#include "perf/talk.h"
+
 #include <string.h>
 
 #define FLAT_BYTES   8192u /* Up to so much goes to everybody at once... */
 #define FLAT_RANKS   16u /* ...if there are no more than these. */
 #define SEGMENT      (256u << 10)
 #define SEGMENTS_MAX 64u
+
+#define ALIVE_NUMBERS (1u << 20) /* Checked between two signs of life. */
 
 static struct weft_fab_op sends[WEFT_PERF_RANKS_MAX], recvs[WEFT_PERF_RANKS_MAX];
 
@@ -238,6 +242,8 @@ static uint64_t check(struct weft_rank *rank, uint64_t bytes, uint32_t pass)
 	for (uint64_t i = 0; i < count; i++) {
 		float sum = 0;
 
+		if (i % ALIVE_NUMBERS == 0)
+			weft_rank_alive(rank, weft_talk_now());
 		for (uint32_t r = 0; r < n; r++)
 			sum += number(r, 0, i);
 		wrong += data[i] != sum;

@@ -16,7 +16,8 @@
 #include <rdma/fi_errno.h>
 #include <rdma/fi_tagged.h>
 
-#define IDLE_LOOK  1024u /* Polls that find nothing, between two looks at the world. */
+#define LOOK       1024u /* Polls between two looks at the world. */
+#define IDLE_LONG  1024u /* Polls that found nothing. */
 #define IDLE_YIELD 16u
 #define CQ_SIZE    4096u
 
@@ -236,6 +237,22 @@ void weft_fab_send(struct weft_fab *fab, uint32_t card, uint32_t rank, const voi
 	need(fab, ret, "fi_tsend");
 }
 
+void weft_fab_inject(struct weft_fab *fab, uint32_t card, uint32_t rank, const void *from,
+		     size_t len, uint64_t tag, struct weft_fab_op *op)
+{
+	struct weft_fab_card *c = &fab->card[card];
+	long ret;
+
+	if (len >= c->info->tx_attr->inject_size) {
+		weft_fab_send(fab, card, rank, from, len, tag, op);
+		return;
+	}
+	while ((ret = fi_tinject(c->ep, from, len, c->peers[rank], tag)) == -FI_EAGAIN)
+		weft_fab_poll(fab);
+	need(fab, ret, "fi_tinject");
+	op->is_done = true;
+}
+
 void weft_fab_recv(struct weft_fab *fab, uint32_t card, void *to, size_t len, uint64_t tag,
 		   struct weft_fab_op *op)
 {
@@ -267,10 +284,8 @@ static __attribute__((cold)) void on_nothing(struct weft_fab *fab)
 	fab->idle++;
 	/* With a processor for each, giving way would cost latency; but not any more after some time, when either the peer
 	 * is slow or somebody else has its processor. */
-	if (fab->idle % IDLE_YIELD == 0 && (fab->is_crowded || fab->idle > IDLE_LOOK))
+	if (fab->idle % IDLE_YIELD == 0 && (fab->is_crowded || fab->idle > IDLE_LONG))
 		sched_yield();
-	if (fab->idle % IDLE_LOOK == 0)
-		fab->on_idle(fab->arg);
 }
 
 void weft_fab_poll(struct weft_fab *fab)
@@ -294,6 +309,8 @@ void weft_fab_poll(struct weft_fab *fab)
 		on_nothing(fab);
 	else
 		fab->idle = 0;
+	if (++fab->polls % LOOK == 0)
+		fab->on_look(fab->arg);
 }
 
 void weft_fab_wait(struct weft_fab *fab, const struct weft_fab_op *op)

@@ -44,9 +44,10 @@ struct weft_fab {
 	uint32_t cards_used; /* As many as every rank has: the first ones. */
 	struct weft_fab_card card[WEFT_PERF_CARDS_MAX];
 	bool is_crowded;
-	uint32_t idle; /* Polls in a row that found nothing. */
-	/* Called now and then while nothing happens; must end the process if nothing ever will. */
-	void (*on_idle)(void *arg);
+	uint32_t polls; /* All of them, round and round; */
+	uint32_t idle; /* those in a row that found nothing. */
+	/* Called now and then; must end the process if nothing happens any more. */
+	void (*on_look)(void *arg);
 	__attribute__((noreturn)) void (*fail)(void *arg, const char *text);
 	void *arg;
 };
@@ -65,6 +66,9 @@ void weft_fab_use_memory(struct weft_fab *fab, void *mem, size_t len);
 
 void weft_fab_send(struct weft_fab *fab, uint32_t card, uint32_t rank, const void *from, size_t len,
 		   uint64_t tag, struct weft_fab_op *op);
+/* The same, but a message shorter than what the provider copies at once is done when this returns. */
+void weft_fab_inject(struct weft_fab *fab, uint32_t card, uint32_t rank, const void *from,
+		     size_t len, uint64_t tag, struct weft_fab_op *op);
 void weft_fab_recv(struct weft_fab *fab, uint32_t card, void *to, size_t len, uint64_t tag,
 		   struct weft_fab_op *op);
 void weft_fab_poll(struct weft_fab *fab);

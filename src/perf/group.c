@@ -38,6 +38,7 @@ struct member {
 	pid_t pid; /* Of a process that we made; 0: of another. */
 	const char *host;
 	bool has_answered, is_dead;
+	uint64_t heard; /* When it last said something. */
 	char complaint[512];
 	struct weft_fab_addr *addr; /* Of its cards. Owned. */
 };
@@ -221,6 +222,7 @@ static bool take_row(struct run *r, uint32_t i, const union body *body, size_t l
 	return true;
 }
 
+/* False: it is to blame, or another one. Its answer, or only a sign of life: has_answered. */
 static bool take(struct run *r, uint32_t i, enum weft_talk_type want)
 {
 	struct member *m = &r->member[i];
@@ -234,6 +236,9 @@ static bool take(struct run *r, uint32_t i, enum weft_talk_type want)
 		m->is_dead = true;
 		return false;
 	}
+	m->heard = weft_talk_now();
+	if (type == WEFT_TALK_ALIVE && want != WEFT_TALK_HELLO)
+		return true;
 	if (type == WEFT_TALK_ERROR) {
 		body.text[len < sizeof(body.text) ? len : sizeof(body.text) - 1] = 0;
 		for (char *p = body.text; *p; p++)
@@ -255,55 +260,82 @@ static bool take(struct run *r, uint32_t i, enum weft_talk_type want)
 	return ok;
 }
 
-/* Members finish about the same time, but for what they do with their memory by themselves. */
+/* What members do with their memory by themselves takes time. */
 static uint64_t patience(const struct weft_perf_job *job)
 {
-	return job->timeout_ns + job->bytes_max * SECOND / SLOW_MEMORY;
+	return job->timeout_ns + SECOND + job->bytes_max * SECOND / SLOW_MEMORY;
 }
 
 static bool complain_missing(struct run *r, uint64_t waited_ns)
 {
+	uint32_t missing = 0;
+	char more[32] = "";
+
+	for (uint32_t i = 0; i < r->ranks; i++)
+		missing += !r->member[i].has_answered;
+	if (missing > 1)
+		snprintf(more, sizeof(more), ", nor from %u more", missing - 1);
 	for (uint32_t i = 0; i < r->ranks; i++)
 		if (!r->member[i].has_answered)
 			snprintf(r->member[i].complaint, sizeof(r->member[i].complaint),
-				 "no word for %.3g s", (double)waited_ns / 1e9);
+				 "no word for %.3g s%s", (double)waited_ns / 1e9, more);
 	return blame(r);
 }
 
-/* One frame of each member. How long the first one takes is the business of the members, who notice when nothing moves; the
- * others have to follow. */
-static bool collect(struct run *r, enum weft_talk_type want, uint64_t timeout_ns)
+/* Has nobody been heard of for so long? A host that is frozen, or whose network is, still has a kernel that answers for its
+ * connection. */
+static bool is_silent(const struct run *r, uint64_t now, uint64_t limit_ns)
 {
-	uint64_t end = timeout_ns ? weft_talk_now() + timeout_ns : UINT64_MAX;
+	for (uint32_t i = 0; i < r->ranks; i++)
+		if (!r->member[i].has_answered && now > r->member[i].heard + limit_ns)
+			return true;
+	return false;
+}
+
+/* Takes what has come. False: `why` says what is wrong. */
+static bool take_all(struct run *r, enum weft_talk_type want, uint32_t *missing)
+{
+	struct pollfd p[WEFT_PERF_RANKS_MAX];
+
+	for (uint32_t i = 0; i < r->ranks; i++)
+		p[i] = (struct pollfd){
+			.fd = r->member[i].fd,
+			/* Its next word may be here already, and has to wait. */
+			.events = r->member[i].has_answered ? POLLRDHUP : POLLIN,
+		};
+	if (poll(p, r->ranks, 200) < 0)
+		return errno == EINTR;
+	for (uint32_t i = 0; i < r->ranks; i++) {
+		if (!p[i].revents)
+			continue;
+		if (r->member[i].has_answered || !take(r, i, want))
+			return blame(r);
+		*missing -= r->member[i].has_answered;
+	}
+	return true;
+}
+
+/* One frame of each member. How long the first one takes is the business of the members, who notice when nothing moves, and
+ * say that they are alive; the others have to follow. */
+static bool collect(struct run *r, enum weft_talk_type want)
+{
+	uint64_t limit = want == WEFT_TALK_HELLO ? HELLO_NS : patience(&r->group->job);
+	uint64_t now = weft_talk_now(), end = UINT64_MAX;
 	uint32_t missing = r->ranks;
 
 	r->slowest_ns = 0;
-	for (uint32_t i = 0; i < r->ranks; i++)
+	for (uint32_t i = 0; i < r->ranks; i++) {
 		r->member[i].has_answered = false;
+		r->member[i].heard = now;
+	}
 	while (missing) {
-		struct pollfd p[WEFT_PERF_RANKS_MAX];
-
-		for (uint32_t i = 0; i < r->ranks; i++)
-			p[i] = (struct pollfd){
-				.fd = r->member[i].fd,
-				/* Its next word may be here already, and has to wait. */
-				.events = r->member[i].has_answered ? POLLRDHUP : POLLIN,
-			};
-		if (poll(p, r->ranks, 200) < 0 && errno != EINTR)
+		if (!take_all(r, want, &missing))
 			return false;
-		for (uint32_t i = 0; i < r->ranks; i++) {
-			if (!p[i].revents)
-				continue;
-			if (r->member[i].has_answered || !take(r, i, want))
-				return blame(r);
-			missing--;
-			if (!timeout_ns) {
-				timeout_ns = patience(&r->group->job);
-				end = weft_talk_now() + timeout_ns;
-			}
-		}
-		if (missing && weft_talk_now() > end)
-			return complain_missing(r, timeout_ns);
+		now = weft_talk_now();
+		if (missing < r->ranks && end == UINT64_MAX)
+			end = now + limit;
+		if (missing && (now > end || is_silent(r, now, limit)))
+			return complain_missing(r, limit);
 	}
 	return true;
 }
@@ -451,14 +483,14 @@ static bool run_pass(struct run *r, uint64_t bytes, uint32_t pass)
 	/* Without, nobody knows how long an iteration takes. */
 	if (!n && !g->job.iterations)
 		n = 1;
-	if (!collect(r, WEFT_TALK_READY, 0) || !tell(r, WEFT_TALK_GO, &n, sizeof(n)) ||
-	    !collect(r, WEFT_TALK_READY, 0))
+	if (!collect(r, WEFT_TALK_READY) || !tell(r, WEFT_TALK_GO, &n, sizeof(n)) ||
+	    !collect(r, WEFT_TALK_READY))
 		return false;
 	n = weft_perf_fit(&g->job, r->slowest_ns);
 	if (!tell(r, WEFT_TALK_GO, &n, sizeof(n)))
 		return false;
 	return !g->job.is_checked ||
-	       (collect(r, WEFT_TALK_READY, 0) && tell(r, WEFT_TALK_GO, &n, sizeof(n)));
+	       (collect(r, WEFT_TALK_READY) && tell(r, WEFT_TALK_GO, &n, sizeof(n)));
 }
 
 static bool run_all(struct run *r)
@@ -471,7 +503,7 @@ static bool run_all(struct run *r)
 		for (uint32_t pass = 0; pass < weft_perf_passes(g->job.test); pass++)
 			if (!run_pass(r, b, pass))
 				return false;
-		if (!collect(r, WEFT_TALK_ROW, 0))
+		if (!collect(r, WEFT_TALK_ROW))
 			return false;
 		if (g->job.test == WEFT_PERF_PINGPONG)
 			weft_perf_stat_scale(&r->row.pass[0], 0.5);
@@ -530,7 +562,7 @@ bool weft_group_run(struct weft_group *group, struct weft_perf_run *run_out, cha
 	for (uint32_t i = 0; i < WEFT_PERF_RANKS_MAX; i++)
 		r->member[i].fd = -1;
 	ok = weft_perf_job_check(&group->job, why, len) && start_all(r) &&
-	     collect(r, WEFT_TALK_HELLO, HELLO_NS) && introduce(r);
+	     collect(r, WEFT_TALK_HELLO) && introduce(r);
 	if (ok && group->on_begin)
 		group->on_begin(group->arg, run_out);
 	ok = ok && run_all(r);

@@ -15,7 +15,7 @@
 #define WEFT_PERF_PORT       47590u
 #define WEFT_PERF_PASSES     2u
 #define WEFT_PERF_MAGIC      0x66726570u
-#define WEFT_PERF_VERSION    1u
+#define WEFT_PERF_VERSION    2u
 
 enum weft_perf_test {
 	WEFT_PERF_PINGPONG, /* One message there, one back. */

@@ -19,7 +19,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#define TALK_NS 60000000000ull /* Others may take their time to come up. */
+#define TALK_NS  60000000000ull /* Others may take their time to come up. */
+#define ALIVE_NS 500000000ull
 #define HELLO_MAX \
 	(sizeof(struct weft_perf_member) + WEFT_PERF_CARDS_MAX * sizeof(struct weft_fab_addr))
 
@@ -40,7 +41,16 @@ __attribute__((noreturn)) static void on_fab_failure(void *arg, const char *text
 	weft_rank_fail(arg, "%s", text);
 }
 
-static void on_idle(void *arg)
+void weft_rank_alive(struct weft_rank *rank, uint64_t now)
+{
+	if (now < rank->alive_next)
+		return;
+	rank->alive_next = now + ALIVE_NS;
+	if (weft_talk_put(rank->control, WEFT_TALK_ALIVE, NULL, 0))
+		_exit(1);
+}
+
+static void on_look(void *arg)
 {
 	struct weft_rank *rank = arg;
 	struct pollfd p = { .fd = rank->control, .events = POLLIN };
@@ -49,6 +59,7 @@ static void on_idle(void *arg)
 	/* In the middle of a test nobody talks to us, but to say that it is over. */
 	if (poll(&p, 1, 0) > 0)
 		_exit(1);
+	weft_rank_alive(rank, now);
 	if (rank->fab.idle < 2048 || now < rank->idle_since)
 		rank->idle_since = now;
 	if (now - rank->idle_since > rank->job.timeout_ns)
@@ -220,7 +231,7 @@ void weft_rank_main(int control, struct weft_rank_gate *gate)
 
 	rank.control = control;
 	rank.fab.arg = &rank;
-	rank.fab.on_idle = on_idle;
+	rank.fab.on_look = on_look;
 	rank.fab.fail = on_fab_failure;
 	hear_job(&rank);
 	if (gate && !weft_rank_gate_enter(gate, rank.job.group))
@@ -239,5 +250,5 @@ void weft_rank_main(int control, struct weft_rank_gate *gate)
 	}
 	get(&rank, WEFT_TALK_END, NULL, 0, &len);
 	weft_fab_close(&rank.fab);
-	_exit(0);
+	exit(0); /* Cards say at the end what they have done: WEFT_STATS. */
 }

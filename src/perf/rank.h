@@ -14,8 +14,12 @@ struct weft_rank {
 	uint64_t mem_len;
 	uint64_t *samples; /* Of one pass of one size. */
 	uint64_t idle_since; /* While the fabric is silent. */
+	uint64_t alive_next; /* When the group wants to hear of us. */
 	uint32_t serial; /* Of iterations: each has tags of its own. */
 };
+
+/* Tells the group now and then that work goes on. For all that takes long and does not poll the fabric. */
+void weft_rank_alive(struct weft_rank *rank, uint64_t now);
 
 struct weft_rank_gate; /* Of a server: see serve.c. */
 

@@ -18,6 +18,7 @@ enum weft_talk_type {
 	WEFT_TALK_ERROR, /* Text */
 	WEFT_TALK_JOIN, /* Rank and job: the rank comes by itself, started by mpirun or the like */
 	WEFT_TALK_END, /* Nothing: all is done */
+	WEFT_TALK_ALIVE, /* Nothing, twice a second: the rank is at work */
 };
 
 /* 0 or -errno. */

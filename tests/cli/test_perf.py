@@ -202,6 +202,20 @@ def servers():
     case("a peer that hangs is one line", busy.returncode == 2 and err.count("\n") == 1
          and ("nothing has come" in err or "no word" in err), err)
 
+    frozen = subprocess.Popen([WEFT, "perf", "allreduce", "--hosts", "127.0.0.1,127.0.0.1,127.0.0.1", "--port",
+                               str(s.port), "-p", "tcp", "-S", "64k", "-n", "1000000", "-T", "300ms"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    frozen.stdout.readline()
+    while len(stopped := s.guests()) < 3:
+        time.sleep(0.05)
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    out, err = frozen.communicate(timeout=20)
+    for pid in stopped:
+        os.kill(pid, signal.SIGKILL)
+    case("all hosts frozen at once is one line", *one_line(subprocess.CompletedProcess([], frozen.returncode, out, err),
+                                                          "rank 0 (127.0.0.1)", "no word for 1.3 s, nor from 2 more"))
+
     with socket.create_connection(("127.0.0.1", s.port)) as c:
         c.sendall(b"GET / HTTP/1.0\r\n\r\n" * 10)
         c.settimeout(10)
