@@ -283,8 +283,7 @@ static void weft_fleet_add__hostile(void **state)
 		"{'kind': 'Node', 'metadata': {'name': '\\u001b[2J', 'labels': []}, 'status': "
 		"{'allocatable': {'cpu': {}, 'vpc.amazonaws.com/efa': '-4', 'nvidia.com/gpu': "
 		"'1e9999'}, 'conditions': {}}}",
-		"{'kind': 'ResourceSlice', 'spec': {'driver': 'dra.net', 'nodeName': 'q', "
-		"'devices': 5}}",
+		"{'kind':'ResourceSlice','spec':{'driver':'dra.net','nodeName':'q','devices':5}}",
 		"{'status': {'allocatable': {'cpu': '1'}}, 'metadata': {'name': 'nameless-kind'}}",
 	};
 	struct weft_fleet f;
