@@ -156,7 +156,7 @@ static bool read_now(struct nodes *n)
 
 static bool print(struct nodes *n)
 {
-	struct weft_screen_lines lines;
+	struct weft_screen_lines lines = { NULL, 0, false };
 	bool ok;
 
 	if (n->o.json)
@@ -286,7 +286,7 @@ static bool on_key(struct nodes *n, enum weft_tty_key key, char letter)
 
 static bool draw(struct nodes *n)
 {
-	struct weft_screen_lines lines;
+	struct weft_screen_lines lines = { NULL, 0, false };
 
 	weft_tty_size(&n->screen.width, &n->screen.height);
 	if (!n->shown)

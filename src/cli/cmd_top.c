@@ -231,7 +231,7 @@ static void print_csv(const struct top *t)
 
 static void print_lines(struct top *t, bool first)
 {
-	struct weft_screen_lines lines;
+	struct weft_screen_lines lines = { NULL, 0, false };
 
 	if (!first)
 		putchar('\n');
