@@ -7,10 +7,11 @@
 #define _GNU_SOURCE
 #include "watch/http.h"
 
+#include "dev/cardset.h"
+
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
-#include <netdb.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,8 @@
 #define REQUEST_MAX 8192u
 #define LIFE        WEFT_S(10)
 #define DRAIN       WEFT_S(1)
+
+static_assert(CLIENTS_MAX + 1 == WEFT_HTTP_FDS_MAX, "clients, and a socket");
 
 struct client {
 	int fd;
@@ -75,15 +78,39 @@ static bool split(const char *where, char *host, size_t len, const char **port_o
 	return true;
 }
 
-static int listen_on(const struct addrinfo *to, int *fd_out)
+union address {
+	struct sockaddr sa;
+	struct sockaddr_in in4;
+	struct sockaddr_in6 in6;
+};
+
+static socklen_t address_of(const struct weft_ip *ip, uint16_t port, union address *to)
 {
+	memset(to, 0, sizeof(*to));
+	if (!ip->v6) {
+		to->in4.sin_family = AF_INET;
+		to->in4.sin_port = htons(port);
+		memcpy(&to->in4.sin_addr, ip->raw, 4);
+		return sizeof(to->in4);
+	}
+	to->in6.sin6_family = AF_INET6;
+	to->in6.sin6_port = htons(port);
+	to->in6.sin6_scope_id = ip->scope;
+	memcpy(&to->in6.sin6_addr, ip->raw, 16);
+	return sizeof(to->in6);
+}
+
+static int listen_on(const struct weft_ip *ip, uint16_t port, int *fd_out)
+{
+	union address to;
+	socklen_t len = address_of(ip, port, &to);
 	int one = 1, err;
-	int fd = socket(to->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(to.sa.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	if (fd < 0)
 		return -errno;
 	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(fd, to->ai_addr, to->ai_addrlen) || listen(fd, 64)) {
+	if (bind(fd, &to.sa, len) || listen(fd, 64)) {
 		err = -errno;
 		close(fd);
 		return err;
@@ -92,25 +119,23 @@ static int listen_on(const struct addrinfo *to, int *fd_out)
 	return 0;
 }
 
-static void name_socket(struct weft_http *h)
+static void name_socket(struct weft_http *h, const struct weft_ip *ip)
 {
-	struct sockaddr_storage at;
+	union address at = { .in6 = { .sin6_port = 0 } };
 	socklen_t len = sizeof(at);
-	char host[64], port[16];
+	char host[64];
 
-	if (getsockname(h->fd, (struct sockaddr *)&at, &len) ||
-	    getnameinfo((struct sockaddr *)&at, len, host, sizeof(host), port, sizeof(port),
-			NI_NUMERICHOST | NI_NUMERICSERV))
+	if (getsockname(h->fd, &at.sa, &len))
 		return;
-	snprintf(h->where, sizeof(h->where), strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+	snprintf(h->where, sizeof(h->where), ip->v6 ? "[%s]:%u" : "%s:%u",
+		 weft_ip_text(ip, host, sizeof(host)),
+		 ntohs(ip->v6 ? at.in6.sin6_port : at.in4.sin_port));
 }
 
 int weft_http_open(const char *where, weft_http_fn *fn, void *arg, struct weft_http **http_out,
 		   char *why_out, size_t len)
 {
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM,
-				  .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV };
-	struct addrinfo *to;
+	struct weft_ip ip;
 	struct weft_http *h;
 	char host[64];
 	const char *port;
@@ -118,13 +143,12 @@ int weft_http_open(const char *where, weft_http_fn *fn, void *arg, struct weft_h
 
 	/* No names: looking them up may hang, and may lead anywhere. */
 	if (!split(where, host, sizeof(host), &port) ||
-	    getaddrinfo(strcmp(host, "*") ? host : NULL, port, &hints, &to)) {
+	    !weft_ip_parse(strcmp(host, "*") ? host : "0.0.0.0", &ip)) {
 		snprintf(why_out, len, "an address and a port (127.0.0.1:9410), not %.64s", where);
 		return -EINVAL;
 	}
 	h = calloc(1, sizeof(*h));
-	err = h ? listen_on(to, &h->fd) : -ENOMEM;
-	freeaddrinfo(to);
+	err = h ? listen_on(&ip, (uint16_t)strtoul(port, NULL, 10), &h->fd) : -ENOMEM;
 	if (err) {
 		free(h);
 		snprintf(why_out, len, "cannot listen on %.64s: %s", where, strerror(-err));
@@ -132,7 +156,7 @@ int weft_http_open(const char *where, weft_http_fn *fn, void *arg, struct weft_h
 	}
 	h->fn = fn;
 	h->arg = arg;
-	name_socket(h);
+	name_socket(h, &ip);
 	*http_out = h;
 	return 0;
 }
@@ -261,7 +285,7 @@ static void on_request(struct weft_http *h, struct client *c)
 		metrics(h, c, head_only);
 	} else if (is_path(target, len, "/")) {
 		say(c, "200 OK",
-		    "<!doctype html><title>weft export</title>"
+		    "<!doctype html><title>weft</title>"
 		    "<p><a href=\"/metrics\">/metrics</a></p>\n",
 		    head_only);
 	} else {
@@ -335,32 +359,44 @@ static void serve_clients(struct weft_http *h, const struct pollfd *fds)
 	}
 }
 
+uint32_t weft_http_wait(const struct weft_http *h, struct pollfd *fds, weft_ns *until)
+{
+	for (uint32_t i = 0; i < h->clients; i++) {
+		const struct client *c = &h->client[i];
+
+		/* Once the answer is out, its end could always be written, and we would spin. */
+		fds[i] = (struct pollfd){ .fd = c->fd,
+					  .events = is_answering(c) ? POLLOUT : POLLIN };
+		*until = WEFT_MIN(*until, c->until);
+	}
+	fds[h->clients] = (struct pollfd){ .fd = h->fd, .events = POLLIN };
+	return h->clients + 1;
+}
+
+void weft_http_turn(struct weft_http *h, const struct pollfd *fds)
+{
+	uint32_t clients = h->clients;
+
+	serve_clients(h, fds);
+	if (fds[clients].revents)
+		take(h);
+}
+
 void weft_http_serve(struct weft_http *h, weft_ns until, const sigset_t *waiting)
 {
 	for (;;) {
-		struct pollfd fds[CLIENTS_MAX + 1];
+		struct pollfd fds[WEFT_HTTP_FDS_MAX];
 		weft_ns now = now_ns(), next = until;
-		uint32_t clients = h->clients;
+		uint32_t n = weft_http_wait(h, fds, &next);
 		struct timespec ts;
 
 		if (now >= until)
 			return;
-		for (uint32_t i = 0; i < clients; i++) {
-			const struct client *c = &h->client[i];
-
-			/* Once the answer is out, its end could always be written, and we would spin. */
-			fds[i] = (struct pollfd){ .fd = c->fd,
-						  .events = is_answering(c) ? POLLOUT : POLLIN };
-			next = WEFT_MIN(next, c->until);
-		}
-		fds[clients] = (struct pollfd){ .fd = h->fd, .events = POLLIN };
 		next = next > now ? next - now : 0;
 		ts.tv_sec = (time_t)(next / 1000000000u);
 		ts.tv_nsec = (long)(next % 1000000000u);
-		if (ppoll(fds, clients + 1, &ts, waiting) < 0)
+		if (ppoll(fds, n, &ts, waiting) < 0)
 			return;
-		serve_clients(h, fds);
-		if (fds[clients].revents)
-			take(h);
+		weft_http_turn(h, fds);
 	}
 }

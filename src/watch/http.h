@@ -6,6 +6,7 @@
  * wrong costs a place for a few seconds and nobody else anything. */
 #include "base/types.h"
 
+#include <poll.h>
 #include <signal.h>
 
 struct weft_http;
@@ -20,6 +21,12 @@ void weft_http_close(struct weft_http *http);
 
 /* The address that it has: with the port that was chosen, when 0 was asked for. */
 const char *weft_http_where(const struct weft_http *http);
+
+/* As part of a poll loop: what to wait for (at most WEFT_HTTP_FDS_MAX, their number is returned; *until is moved forward to
+ * when weft_http_turn() wants to be called at the latest), and what poll() has made of these. */
+#define WEFT_HTTP_FDS_MAX 33u
+uint32_t weft_http_wait(const struct weft_http *http, struct pollfd *fds, weft_ns *until);
+void weft_http_turn(struct weft_http *http, const struct pollfd *fds);
 
 /* Serves until the deadline (CLOCK_MONOTONIC), or a signal. `waiting`: the signals that are blocked while it waits, and
  * at no other time: one that comes in between is then not lost. */
