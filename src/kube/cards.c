@@ -11,6 +11,35 @@
 #include <stdio.h>
 #include <string.h>
 
+static void cordon(struct weft_kube_cards *cards, const char *word, size_t len)
+{
+	for (uint32_t i = 0; i < cards->count; i++) {
+		struct weft_kube_card *card = &cards->card[i];
+
+		if ((strlen(card->id) != len || memcmp(card->id, word, len) != 0) &&
+		    (strlen(card->name) != len || memcmp(card->name, word, len) != 0))
+			continue;
+		card->is_healthy = false;
+		snprintf(card->why, sizeof(card->why), "taken out of service (--cordon)");
+	}
+}
+
+void weft_kube_cordon(struct weft_kube_cards *cards, const char *words)
+{
+	static const char blank[] = " \t\r\n,";
+
+	while (*words) {
+		size_t len = strcspn(words, blank);
+
+		if (*words == '#')
+			len = strcspn(words, "\n");
+		else if (len)
+			cordon(cards, words, len);
+		words += len;
+		words += strspn(words, blank);
+	}
+}
+
 char *weft_kube_device_id(const struct weft_kube_cards *cards, struct weft_kube_device device,
 			  char *buf)
 {

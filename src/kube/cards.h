@@ -11,6 +11,7 @@
 
 struct weft_kube_card {
 	char id[WEFT_KUBE_ID_MAX - 8]; /* Stable: kubelet remembers who has which. */
+	char name[64]; /* Of the RDMA device; may change. */
 	bool is_healthy;
 	char why[128]; /* It is not. */
 	int32_t numa; /* -1: none in particular. */
@@ -26,6 +27,9 @@ struct weft_kube_cards {
 	/* So many containers may have the same card: kubelet sees that many devices of it. 1: one, one. */
 	uint32_t shared;
 };
+
+/* Takes out of service what is named in `words`, by id or name, a # begins a comment: no longer is_healthy. */
+void weft_kube_cordon(struct weft_kube_cards *cards, const char *words);
 
 /* A device, as kubelet counts: a card, or a share of one. */
 struct weft_kube_device {

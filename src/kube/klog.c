@@ -11,10 +11,16 @@
 #include <unistd.h>
 
 static bool is_json;
+static int to_fd = STDERR_FILENO;
 
 void weft_klog_json(void)
 {
 	is_json = true;
+}
+
+void weft_klog_to(int fd)
+{
+	to_fd = fd;
 }
 
 static bool is_plain(const char *value)
@@ -47,7 +53,7 @@ void weft_klog_put(enum weft_klog_level level, const char *const *words)
 	struct tm tm;
 	char seconds[24], when[40], *line = NULL;
 	size_t len = 0, sent = 0;
-	FILE *to = open_memstream(&line, &len);
+	FILE *to = to_fd < 0 ? NULL : open_memstream(&line, &len);
 
 	if (!to)
 		return;
@@ -64,7 +70,7 @@ void weft_klog_put(enum weft_klog_level level, const char *const *words)
 	fputs(is_json ? "}\n" : "\n", to);
 	if (!fclose(to)) {
 		while (sent < len) {
-			ssize_t n = write(STDERR_FILENO, line + sent, len - sent);
+			ssize_t n = write(to_fd, line + sent, len - sent);
 
 			if (n <= 0)
 				break;

@@ -11,8 +11,9 @@ enum weft_klog_level {
 	WEFT_KLOG_ERROR,
 };
 
-/* From now on JSON. */
+/* From now on JSON; or to another descriptor, -1 being nowhere. */
 void weft_klog_json(void);
+void weft_klog_to(int fd);
 
 /* What happened, then a name, a value, a name, a value, ... A value that is NULL leaves its name out. */
 #define weft_klog(level, ...) weft_klog_put(level, (const char *const[]){ __VA_ARGS__, NULL })

@@ -114,6 +114,18 @@ static bool is_answered(const char *path)
 	return fd >= 0 || fd == -EAGAIN; /* -EAGAIN: so many want to talk to it. */
 }
 
+/* Amazon's plugin, which is another program with another socket, and always serves this resource. */
+static bool has_rival(const struct weft_plugin *p)
+{
+	char path[sizeof(p->kubelet) + 32];
+
+	if (strcmp(p->api.resource, "vpc.amazonaws.com/efa") != 0)
+		return false;
+	snprintf(path, sizeof(path), "%.*s/aws-efa-device-plugin.sock",
+		 (int)(strrchr(p->kubelet, '/') - p->kubelet), p->kubelet);
+	return is_answered(path);
+}
+
 static int bind_socket(struct weft_plugin *p)
 {
 	struct sockaddr_un at;
@@ -338,7 +350,10 @@ static bool set_paths(struct weft_plugin *p, const char *dir, const char *resour
 
 static void explain(const struct weft_plugin *p, int err, char *why, size_t len)
 {
-	if (err == -EADDRINUSE)
+	if (err == -EBUSY)
+		snprintf(why, len, "Amazon's plugin serves %s here: take another name (--resource)",
+			 p->api.resource);
+	else if (err == -EADDRINUSE)
 		snprintf(why, len, "another plugin serves %s: %s answers", p->api.resource,
 			 p->path);
 	else
@@ -367,7 +382,7 @@ int weft_plugin_open(const char *dir, const char *resource, const struct weft_ku
 			 resource);
 		err = -ENAMETOOLONG;
 	} else {
-		err = bind_socket(p);
+		err = has_rival(p) ? -EBUSY : bind_socket(p);
 		if (err)
 			explain(p, err, why, len);
 	}
@@ -440,7 +455,9 @@ int weft_plugin_turn(struct weft_plugin *p, const struct pollfd *fds, weft_ns no
 	if (fds[0].revents)
 		take(p);
 	err = check_socket(p);
-	if (err == -EADDRINUSE)
+	if (!err && p->state == UNREGISTERED && now >= p->due && has_rival(p))
+		err = -EBUSY;
+	if (err == -EADDRINUSE || err == -EBUSY)
 		return err;
 	if (err)
 		wait_for_socket(p, err);

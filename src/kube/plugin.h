@@ -28,7 +28,7 @@ struct weft_kube_counts { /* For metrics. */
 
 struct weft_plugin;
 
-/* Borrows all three. 0 or -errno; `why` (len bytes) then says why: -EADDRINUSE: somebody else serves the resource. */
+/* Borrows all three. 0 or -errno; `why` (len bytes) then says why: -EADDRINUSE, -EBUSY: somebody else serves the resource. */
 int weft_plugin_open(const char *dir, const char *resource, const struct weft_kube_source *source,
 		     struct weft_plugin **plugin_out, char *why, size_t len);
 /* Takes the socket away. */
@@ -40,7 +40,8 @@ void weft_plugin_close(struct weft_plugin *plugin);
  * when weft_plugin_turn() wants to be called at the latest. */
 uint32_t weft_plugin_wait(struct weft_plugin *plugin, struct pollfd *fds, weft_ns *until);
 
-/* After each poll(), with what it made of these. 0, or -EADDRINUSE when somebody else has taken over the resource. */
+/* After each poll(), with what it made of these. 0, or -EADDRINUSE or -EBUSY when somebody else has taken over the
+ * resource. */
 int weft_plugin_turn(struct weft_plugin *plugin, const struct pollfd *fds, weft_ns now);
 
 /* The cards have changed. */

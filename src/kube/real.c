@@ -37,22 +37,22 @@ static void take_counter(void *arg, const char *name, uint64_t value)
 		c->lost = value;
 }
 
-/* NULL: it is alive, or nobody can say. */
-static const char *feel(struct weft_kube_pulse *p, const struct counters *c, weft_ns now)
+const char *weft_kube_feel(struct weft_kube_pulse *p, uint64_t keep_alive, uint64_t lost,
+			   weft_ns now)
 {
-	if (!p->is_known || c->keep_alive < p->keep_alive || c->lost < p->lost) {
+	if (!p->is_known || keep_alive < p->keep_alive || lost < p->lost) {
 		/* The first look, or the driver has been loaded anew. */
 		*p = (struct weft_kube_pulse){ .is_known = true, .beaten = now };
 	} else {
-		if (c->keep_alive > p->keep_alive) {
+		if (keep_alive > p->keep_alive) {
 			p->has_beaten = true;
 			p->beaten = now;
 		}
-		if (c->lost > p->lost)
+		if (lost > p->lost)
 			p->lost_at = now;
 	}
-	p->keep_alive = c->keep_alive;
-	p->lost = c->lost;
+	p->keep_alive = keep_alive;
+	p->lost = lost;
 	if (p->has_beaten && now - p->beaten > SILENT_MAX)
 		return "no sign of life from the card (keep_alive_rcvd stands still)";
 	if (p->lost_at && now - p->lost_at < LOST_FORGET)
@@ -75,7 +75,7 @@ static const char *judge(struct weft_kube_real *real, const struct weft_node_car
 	if (strcmp(found->state, "ACTIVE") != 0)
 		return "its port is not active";
 	weft_node_counters(real->root, found->name, take_counter, &c);
-	return feel(pulse, &c, now);
+	return weft_kube_feel(pulse, c.keep_alive, c.lost, now);
 }
 
 /* The nearest GPU, by the lowest address of several; all cards are one group where there is none. */
@@ -135,6 +135,7 @@ void weft_kube_real_look(struct weft_kube_real *real, weft_ns now)
 		snprintf(card->why, sizeof(card->why), "%s", why ? why : "");
 		card->numa = found->pci.numa;
 		card->group = group_of(node, found);
+		snprintf(card->name, sizeof(card->name), "%s", found->name);
 		snprintf(card->uverbs, sizeof(card->uverbs), "%s", found->uverbs);
 	}
 	weft_node_free(node);

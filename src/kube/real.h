@@ -16,6 +16,10 @@ struct weft_kube_pulse {
 	weft_ns lost_at; /* When that last grew; 0: never. */
 };
 
+/* Takes note of both counters as they are now. NULL: the card is alive, or nobody can say; else why it is not. */
+const char *weft_kube_feel(struct weft_kube_pulse *pulse, uint64_t keep_alive, uint64_t lost,
+			   weft_ns now);
+
 struct weft_kube_real {
 	struct weft_kube_cards cards;
 	struct weft_kube_pulse pulse[WEFT_KUBE_CARDS_MAX];

@@ -81,6 +81,7 @@ static int make_set(struct weft_kube_soft *soft, struct weft_root *root, char *w
 		struct weft_kube_card *card = &soft->cards.card[i];
 
 		snprintf(card->id, sizeof(card->id), "%s", set.card[i].name);
+		snprintf(card->name, sizeof(card->name), "%s", set.card[i].name);
 		card->numa = set.card[i].numa;
 		card->group = group_of(type, i, set.count);
 		card->number = i;
