@@ -8,7 +8,7 @@ BENCH_ARGS ?=
 N ?= $(if $(SEED),1,1000)
 
 .DEFAULT_GOAL := all
-.PHONY: all install check demo lint format asan tsan fuzz sim mutants bench slurm hooks clean help
+.PHONY: all install check demo lint format asan tsan fuzz sim mutants bench slurm kube hooks clean help
 
 all:
 	@tools/dev/setup build
@@ -76,6 +76,14 @@ slurm:
 	@ninja -C $(B) all tests/e2e/mpi_mix
 	@tests/slurm/run $(B)
 
+# Kubernetes itself is built into build-kube, once: about ten minutes.
+kube:
+	@tools/dev/setup kube
+	@tools/dev/configure $(B) $(MESON_ARGS)
+	@ninja -C $(B) weft weft-device-plugin-static libweft-preload.so libnccl-net-weft.so tests/e2e/mpi_mix
+	@tools/kube/build build-kube
+	@tests/cluster/kube.py $(B) build-kube $(STEPS)
+
 hooks:
 	@ln -sf "$(CURDIR)/tools/dev/pre-commit" "$$(git rev-parse --git-path hooks)/pre-commit"
 	@echo "hooks: tools/dev/pre-commit runs before each commit"
@@ -97,5 +105,6 @@ help:
 	@echo "make mutants    plant protocol bugs one at a time; the simulator has to find them"
 	@echo "make bench      weft beside its peers, as root; BENCH_ARGS=--quick for a look; build/bench/NAME for one"
 	@echo "make slurm      jobs of Slurm over weft's cards, on a cluster of two nodes made for it, as root"
+	@echo "make kube       pods with weft's cards, on a Kubernetes cluster of two nodes made for it, as root; STEPS=name for some"
 	@echo "make hooks      check format and layers before each commit"
 	@echo "make clean      remove the build folders"

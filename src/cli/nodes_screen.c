@@ -379,39 +379,41 @@ static void sum_text(const struct page *p, uint32_t i, char *buf, size_t len)
 		 amount(p->f->resource[i], has, b), want);
 }
 
-static void put_sum(const struct page *p, uint32_t i, const char *before, int width,
-		    const char *behind)
+static void put_sums(const struct page *p, const char *price)
 {
-	uint64_t req = p->f->sum.requested[i], has = p->f->sum.allocatable[i];
-	char bar[3 * HEAD_BAR + 1] = "", amounts[128], text[256];
-	uint32_t room, columns;
+	char amounts[WEFT_FLEET_RESOURCES_MAX][128], bar[3 * HEAD_BAR + 1], count[32];
+	size_t width = 0, name = 3, room;
+	uint32_t columns;
 
-	sum_text(p, i, amounts, sizeof(amounts));
-	snprintf(text, sizeof(text), "%-*s %5.1f%% %-3.40s", width, amounts,
-		 100 * weft_fleet_share(req, has), p->f->resource[i]);
-	room = (uint32_t)(strlen(before) + strlen(text) + strlen(behind)) + 2;
-	columns = WEFT_MIN(p->s->width > room ? p->s->width - room : 0, HEAD_BAR);
-	weft_screen_bar(weft_fleet_share(req, has), columns, p->s->utf8, bar);
-	put(p, i == p->s->resource[0] ? WEFT_SCREEN_TITLE : WEFT_SCREEN_PLAIN, "%s%s %s %s", before,
-	    text, bar, behind);
+	snprintf(count, sizeof(count), "%u nodes ", p->f->sum.nodes);
+	for (uint32_t i = 0; i < p->s->resources; i++) {
+		uint32_t k = p->s->resource[i];
+
+		sum_text(p, k, amounts[i], sizeof(amounts[i]));
+		width = WEFT_MAX(width, strlen(amounts[i]));
+		name = WEFT_MAX(name, WEFT_MIN(strlen(p->f->resource[k]), (size_t)40));
+	}
+	/* Bars are of one length, or one could not compare them. */
+	room = strlen(count) + width + 8 + name + 2 + strlen(price);
+	columns = p->s->width > room ? (uint32_t)WEFT_MIN(p->s->width - room, (size_t)HEAD_BAR) : 0;
+	for (uint32_t i = 0; i < p->s->resources; i++) {
+		uint32_t k = p->s->resource[i];
+		double share = weft_fleet_share(p->f->sum.requested[k], p->f->sum.allocatable[k]);
+
+		weft_screen_bar(share, columns, p->s->utf8, bar);
+		put(p, i ? WEFT_SCREEN_PLAIN : WEFT_SCREEN_TITLE, "%*s%-*s %5.1f%% %-*.40s %s %s",
+		    (int)strlen(count), i ? "" : count, (int)width, amounts[i], 100 * share,
+		    (int)name, p->f->resource[k], bar, i ? "" : price);
+	}
 }
 
 static void put_head(const struct page *p)
 {
 	const struct weft_fleet *f = p->f;
-	char before[32], price[128], waits[64] = "", amounts[128];
-	size_t width = 0;
+	char price[128], waits[64] = "";
 
-	snprintf(before, sizeof(before), "%u nodes ", f->sum.nodes);
 	price_text(p, price, sizeof(price));
-	for (uint32_t i = 0; i < p->s->resources; i++) {
-		sum_text(p, p->s->resource[i], amounts, sizeof(amounts));
-		width = WEFT_MAX(width, strlen(amounts));
-	}
-	for (uint32_t i = 0; i < p->s->resources; i++) {
-		put_sum(p, p->s->resource[i], before, (int)width, i ? "" : price);
-		snprintf(before, sizeof(before), "%*s", (int)strlen(before), "");
-	}
+	put_sums(p, price);
 	if (f->pending_efas)
 		snprintf(waits, sizeof(waits), ", waiting for %" PRIu64 " efa",
 			 f->pending_efas / 1000);

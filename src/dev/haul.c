@@ -193,7 +193,7 @@ static uint32_t threads_wanted(void)
 		return set;
 	if (sched_getaffinity(0, sizeof(cpus), &cpus))
 		return 0;
-	return WEFT_MIN((uint32_t)CPU_COUNT(&cpus) / 4, 4u);
+	return WEFT_MIN((uint32_t)CPU_COUNT(&cpus) / 4, 8u);
 }
 
 /* Fewer than wanted will do, even none. */
