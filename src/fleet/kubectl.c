@@ -324,6 +324,14 @@ static void end_child(struct child *c)
 	close_fd(&c->err);
 }
 
+/* Where nobody waits for children (SIGCHLD is ignored) how it ended is not to be had; what it printed is. */
+static bool has_ended(struct child *c)
+{
+	pid_t got = waitpid(c->pid, &c->status, WNOHANG);
+
+	return got == c->pid || (got < 0 && errno == ECHILD);
+}
+
 static void wait_for_data(struct weft_kubectl *k, weft_ns longest)
 {
 	struct pollfd fd[2 * CHILDREN];
@@ -360,8 +368,7 @@ enum weft_kubectl_state weft_kubectl_step(struct weft_kubectl *k, weft_ns longes
 				read_out(k, c);
 			if (c->err >= 0)
 				read_err(k, c);
-			if (c->pid && c->out < 0 && c->err < 0 &&
-			    waitpid(c->pid, &c->status, WNOHANG) == c->pid) {
+			if (c->pid && c->out < 0 && c->err < 0 && has_ended(c)) {
 				c->pid = 0;
 				judge(k, c);
 			}

@@ -300,6 +300,10 @@ def test_kubectl():
         done = nodes("--json", *args, env=fake(mode))
         report(done.returncode == 2 and len(done.stderr.splitlines()) == 1 and all(w in done.stderr for w in words) and not done.stdout,
                f"kubectl: {mode}", done.returncode, done.stderr)
+    done = subprocess.run([sys.executable, "-c",
+                           "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])",
+                           WEFT, "nodes", "--csv"], env={**ENV, **fake()}, capture_output=True, text=True, check=False, timeout=60)
+    report(done.returncode == 0 and done.stdout.count("\n") == 4, "a parent that ignores children", done.stderr)
     empty = TOP.name + "/empty"
     os.mkdir(empty)
     done = nodes("--json", env={"PATH": empty})
