@@ -149,8 +149,8 @@ void weft_helper_rouse(struct weft_card *card)
 	for (uint32_t k = 0; k < WEFT_LINKS; k++)
 		if (card->link[k].srd)
 			due = WEFT_MIN(due, weft_srd_next_deadline(card->link[k].srd));
-	/* Asleep on our wires, and for no longer than it may: let it. */
-	if (end > 1 && due >= end && atomic_load(&card->armed))
+	/* Asleep on our wires, and for no longer than it may: let it. The end of a direct copy wakes nobody. */
+	if (end > 1 && due >= end && atomic_load(&card->armed) && !card->moving)
 		return;
 	if (atomic_exchange(&weft_helper_nap_end, 0))
 		weft_helper_kick();
