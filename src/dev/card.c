@@ -79,6 +79,7 @@ static void after_fork_child(void)
 	pthread_mutex_init(&weft_dev.lock, NULL);
 	weft_helper_forked();
 	weft_report_forked();
+	weft_mem_threads_forked();
 	for (uint32_t i = 0; i < WEFT_CARDS_MAX; i++) {
 		struct weft_card *card = weft_dev.cards[i];
 

@@ -122,6 +122,7 @@ struct weft_pd {
 	struct weft_card *card; /* borrows */
 	struct weft_pd *next_on_card;
 	uint32_t refs; /* MRs, AHs, QPs. */
+	uint32_t id; /* Unlike any other of the card's, ever. */
 	uint32_t ahs;
 	uint16_t ah_last; /* The number given last. */
 	uint16_t more_len, more_free; /* Ever used; list of free ones. */
@@ -315,6 +316,7 @@ struct weft_card {
 	uint32_t regions_len, region_free_head, region_free_tail, regions_free;
 	struct weft_pd *pd_list;
 	uint32_t pds, cqs, qps;
+	uint32_t pd_last; /* The id given last. */
 
 	struct weft_qp_slot slots[WEFT_DEV_QP_MAX];
 	uint8_t index_free[WEFT_DEV_QP_MAX]; /* Queue: oldest first. */

@@ -36,11 +36,6 @@ static bool start(const struct weft_gpu *g, const struct weft_gpu_stream *st, vo
 	return ok;
 }
 
-static uint32_t access_of(const struct weft_wr *wr)
-{
-	return wr->op == WEFT_OP_READ ? WEFT_ACCESS_REMOTE_READ : WEFT_ACCESS_REMOTE_WRITE;
-}
-
 static enum weft_direct start_haul(struct weft_card *card, const struct weft_gid *to,
 				   const struct weft_wqe *wqe, void *here, uint64_t cookie)
 {
@@ -49,7 +44,7 @@ static enum weft_direct start_haul(struct weft_card *card, const struct weft_gid
 	enum weft_direct found;
 
 	if (wqe->len < WEFT_HAUL_MIN || !weft_haul_is_on() ||
-	    !weft_share_find_host(card, to, wr->rkey, wr->raddr, wqe->len, access_of(wr), &there))
+	    !weft_share_find_host(card, to, wr, wqe->len, &there))
 		return WEFT_DIRECT_NO;
 	found = weft_haul_start(card, &there, here, wqe->len, wr->op == WEFT_OP_READ, cookie,
 				wqe->serial);
@@ -92,8 +87,7 @@ enum weft_direct weft_direct_start(struct weft_card *card, const struct weft_gid
 	st = choose(g, wqe->len);
 	if (!st)
 		return WEFT_DIRECT_LATER;
-	found = weft_share_find(card, to, g, wr->rkey, wr->raddr, wqe->len, access_of(wr), &there,
-				&import);
+	found = weft_share_find(card, to, g, wr, wqe->len, &there, &import);
 	if (found != WEFT_DIRECT_STARTED)
 		return found;
 	c = &st->copy[st->tail % WEFT_GPU_COPIES];

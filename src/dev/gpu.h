@@ -84,6 +84,7 @@ struct weft_import {
 /* One of another process's regions, as share.c finds it. */
 struct weft_shared_region {
 	uint64_t at; /* Offset of the wanted bytes in the allocation. */
+	uint32_t seq, pd;
 	uint64_t id, base, size;
 	enum weft_gpu_kind kind;
 	int fd;
@@ -92,11 +93,10 @@ struct weft_shared_region {
 
 /* share.c */
 void weft_share_down(struct weft_card *card);
-/* The allocation that the region `key` of the process `to` lies in, mapped for `gpu`. STARTED: *at_out is where its byte
- * `addr` is here, and *import_out (or NULL) has one more copy. */
+/* The allocation that the `len` bytes lie in that `wr` asks for of the process `to`, mapped for `gpu`. STARTED: *at_out is
+ * where they are here, and *import_out (or NULL) has one more copy. */
 enum weft_direct weft_share_find(struct weft_card *card, const struct weft_gid *to,
-				 const struct weft_gpu *gpu, uint32_t key, uint64_t addr,
-				 uint64_t len, uint32_t access, uint64_t *at_out,
-				 struct weft_import **import_out);
+				 const struct weft_gpu *gpu, const struct weft_wr *wr, uint64_t len,
+				 uint64_t *at_out, struct weft_import **import_out);
 
 #endif

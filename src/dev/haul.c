@@ -60,6 +60,23 @@ static struct {
 	bool started, stop;
 } hands = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
 
+/* Without signals: one whose handler calls exit() would have weft_haul_stop wait for the lock, or others for the chunk that
+ * this thread copies. */
+static void lock_hands(sigset_t *mask_out)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, mask_out);
+	pthread_mutex_lock(&hands.lock);
+}
+
+static void unlock_hands(const sigset_t *mask)
+{
+	pthread_mutex_unlock(&hands.lock);
+	pthread_sigmask(SIG_SETMASK, mask, NULL);
+}
+
 bool weft_haul_is_on(void)
 {
 	const struct weft_conf *conf = weft_conf_get();
@@ -199,16 +216,12 @@ static uint32_t threads_wanted(void)
 /* Fewer than wanted will do, even none. */
 static void start_threads(void)
 {
-	uint32_t wanted = threads_wanted();
-	sigset_t all, old;
+	uint32_t wanted = hands.stop ? 0 : threads_wanted();
 
 	hands.started = true;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (hands.threads < wanted &&
 	       !pthread_create(&hands.thread[hands.threads], NULL, run, NULL))
 		hands.threads++;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 void weft_haul_stop(void)
@@ -221,9 +234,8 @@ void weft_haul_stop(void)
 		pthread_join(hands.thread[--hands.threads], NULL);
 }
 
-void weft_haul_forked(struct weft_card *card)
+void weft_haul_forked(void)
 {
-	card->hauls = NULL;
 	pthread_mutex_init(&hands.lock, NULL);
 	pthread_cond_init(&hands.cond, NULL);
 	hands.first = hands.last = NULL;
@@ -249,6 +261,7 @@ enum weft_direct weft_haul_start(struct weft_card *card, const struct weft_haul_
 {
 	uint32_t chunks = (len + CHUNK - 1) / CHUNK;
 	struct haul *h = haul_alloc(card);
+	sigset_t mask;
 
 	if (!h)
 		return card->hauls ? WEFT_DIRECT_LATER : WEFT_DIRECT_NO;
@@ -264,7 +277,7 @@ enum weft_direct weft_haul_start(struct weft_card *card, const struct weft_haul_
 	};
 	card->hauls->under_way++;
 	card->moving++;
-	pthread_mutex_lock(&hands.lock);
+	lock_hands(&mask);
 	if (!hands.started)
 		start_threads();
 	if (hands.first)
@@ -276,7 +289,7 @@ enum weft_direct weft_haul_start(struct weft_card *card, const struct weft_haul_
 	/* One chunk is for whoever polls. */
 	for (uint32_t n = hands.asleep, some = hands.first == h; n && some < chunks; n--, some++)
 		pthread_cond_signal(&hands.cond);
-	pthread_mutex_unlock(&hands.lock);
+	unlock_hands(&mask);
 	return WEFT_DIRECT_STARTED;
 }
 
@@ -292,10 +305,11 @@ void weft_haul_poll(struct weft_card *card)
 {
 	struct haul ended[HAULS];
 	uint32_t n = 0;
+	sigset_t mask;
 
 	if (!card->hauls || !card->hauls->under_way)
 		return;
-	pthread_mutex_lock(&hands.lock);
+	lock_hands(&mask);
 	(void)work();
 	for (uint32_t i = 0; i < HAULS; i++) {
 		struct haul *h = &card->hauls->haul[i];
@@ -307,7 +321,7 @@ void weft_haul_poll(struct weft_card *card)
 			weft_share_refuse(h->to.share);
 		end(card, h);
 	}
-	pthread_mutex_unlock(&hands.lock);
+	unlock_hands(&mask);
 	for (uint32_t i = 0; i < n; i++)
 		weft_sq_on_moved(card, ended[i].cookie, ended[i].serial,
 				 ended[i].err ? WEFT_MOVED_NOT : WEFT_MOVED);
@@ -328,27 +342,31 @@ static void cancel(struct weft_card *card, struct haul *h)
 
 void weft_haul_cancel(struct weft_card *card, uint64_t cookie, uint32_t serial)
 {
+	sigset_t mask;
+
 	if (!card->hauls || !card->hauls->under_way)
 		return;
-	pthread_mutex_lock(&hands.lock);
+	lock_hands(&mask);
 	for (uint32_t i = 0; i < HAULS; i++) {
 		struct haul *h = &card->hauls->haul[i];
 
 		if (h->used && h->cookie == cookie && h->serial == serial)
 			cancel(card, h);
 	}
-	pthread_mutex_unlock(&hands.lock);
+	unlock_hands(&mask);
 }
 
 void weft_haul_down(struct weft_card *card)
 {
+	sigset_t mask;
+
 	if (!card->hauls)
 		return;
-	pthread_mutex_lock(&hands.lock);
+	lock_hands(&mask);
 	for (uint32_t i = 0; i < HAULS; i++)
 		if (card->hauls->haul[i].used)
 			cancel(card, &card->hauls->haul[i]);
-	pthread_mutex_unlock(&hands.lock);
+	unlock_hands(&mask);
 	free(card->hauls);
 	card->hauls = NULL;
 }

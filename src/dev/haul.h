@@ -6,11 +6,15 @@
  * (process_vm_readv, process_vm_writev). See haul.c. Everything is called under the card's lock. */
 #include "dev/mem.h"
 
+struct weft_wr;
+
 /* What of another process's region is wanted, as share.c finds it. */
 struct weft_haul_to {
 	struct weft_share *share; /* ref: weft_share_release. */
 	int pid;
-	uint32_t key;
+	uint32_t key, seq; /* Its entry: the same as long as it is the same region. */
+	uint32_t pd;
+	uint8_t qp; /* Through which it is reached. */
 	uint64_t addr; /* Where it is there. */
 };
 
@@ -28,14 +32,14 @@ void weft_haul_poll(struct weft_card *card);
 /* From now on that one touches no memory any more. */
 void weft_haul_cancel(struct weft_card *card, uint64_t cookie, uint32_t serial);
 void weft_haul_down(struct weft_card *card); /* The same for all of the card's. */
-void weft_haul_forked(struct weft_card *card);
+void weft_haul_forked(void);
 void weft_haul_stop(void); /* At exit, without locks: the threads end. */
 
 /* share.c */
 
-/* The bytes [addr, addr + len) of the region `key` of the process `to`: host memory. False: it is not listed. */
-bool weft_share_find_host(struct weft_card *card, const struct weft_gid *to, uint32_t key,
-			  uint64_t addr, uint64_t len, uint32_t access, struct weft_haul_to *out);
+/* The `len` bytes that `wr` asks for of the process `to`: host memory. False: they are not listed. */
+bool weft_share_find_host(struct weft_card *card, const struct weft_gid *to,
+			  const struct weft_wr *wr, uint64_t len, struct weft_haul_to *out);
 void weft_share_release(struct weft_share *share);
 void weft_share_refuse(struct weft_share *share); /* The kernel does not let us: no more of it. */
 /* Around each access to its bytes, without the card's lock. False, and nothing to leave: it is gone, or its owner is. */

@@ -95,9 +95,12 @@ enum weft_moved {
 void weft_share_add(struct weft_card *card, struct weft_region *r);
 /* When it returns nobody else touches that memory any more. */
 void weft_share_remove(struct weft_card *card, const struct weft_region *r);
+/* A queue's state has changed. When it returns nobody reaches memory through it any more that may not. */
+void weft_share_qp(struct weft_card *card, const struct weft_qp *qp);
 void weft_share_up(struct weft_card *card);
 void weft_mem_down(struct weft_card *card);
 void weft_mem_forked(struct weft_card *card);
+void weft_mem_threads_forked(void);
 void weft_mem_stop(void); /* At exit, without locks: the thread ends. */
 
 #endif

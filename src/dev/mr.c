@@ -42,6 +42,7 @@ int weft_pd_create(struct weft_card *card, struct weft_pd **pd_out)
 		err = -ENOMEM;
 	} else {
 		card->pds++;
+		pd->id = ++card->pd_last;
 		pd->next_on_card = card->pd_list;
 		card->pd_list = pd;
 	}

@@ -146,6 +146,7 @@ int weft_qp_destroy(struct weft_qp *qp)
 	weft_card_lock(card);
 	weft_sq_linger(card);
 	qp->state = WEFT_QPS_ERR;
+	weft_share_qp(card, qp);
 	weft_sq_flush(qp, true);
 	weft_rq_flush(qp, true);
 	/* What is owed to peers must not wait for a poll that may never come. */
@@ -209,6 +210,7 @@ int weft_qp_set_state(struct weft_qp *qp, enum weft_qp_state to)
 		err = -EINVAL;
 	} else {
 		qp->state = to;
+		weft_share_qp(card, qp);
 		if (to != from && (to == WEFT_QPS_RESET || to == WEFT_QPS_ERR)) {
 			weft_sq_flush(qp, to == WEFT_QPS_RESET);
 			weft_rq_flush(qp, to == WEFT_QPS_RESET);

@@ -28,21 +28,24 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define MAGIC     0x6d666577u /* "wefm" */
-#define VERSION   2u
-#define PAGE      4096u
+#define VERSION   3u
+#define HEAD      8192u
 #define ENTRIES   WEFT_DEV_MR_MAX
-#define FILE_LEN  (PAGE + (size_t)ENTRIES * sizeof(struct entry))
+#define FILE_LEN  (HEAD + (size_t)ENTRIES * sizeof(struct entry))
 #define RETRY     WEFT_MS(20)
 #define LOOK_NS   200000000l /* The thread looks so often whether mappings are still wanted. */
 #define MISSED_NS 100000l
 #define REST_NS   20000000l /* What is to be unmapped may still be copied to for a moment. */
 #define BATCH     64u
 #define PLACES    62u
+#define ANY_QP    WEFT_DEV_QP_MAX
 #define BLOCK     (64u << 10) /* So much of the file gets memory at a time. */
 #define BLOCKS    (ENTRIES * sizeof(struct entry) / BLOCK + 8)
 #define SEAT_NS   WEFT_S(1) /* Who is in for so long is stopped. It is waited for no longer. */
@@ -56,7 +59,7 @@ struct entry {
 	uint64_t at; /* Of iova, in the allocation. */
 	uint64_t base, size, id; /* The allocation. */
 	int32_t fd;
-	uint32_t reserved;
+	uint32_t pd; /* Only its queues lead here. */
 	struct weft_cuda_ipc handle;
 };
 
@@ -64,6 +67,7 @@ static_assert(sizeof(struct entry) == 136, "both versions of weft on a host agre
 
 struct place {
 	_Alignas(64) _Atomic uint64_t who; /* Process, above the key; 0: nobody. */
+	_Atomic uint32_t qp; /* Through which. */
 };
 
 struct table {
@@ -71,10 +75,12 @@ struct table {
 	int32_t pid;
 	_Atomic uint32_t closed;
 	uint64_t pids; /* In which numbering `pid` is. */
+	uint64_t token, token_at; /* What that process, and no other, has at that address. */
+	_Atomic uint32_t qp[WEFT_DEV_QP_MAX]; /* Of each that may be a target: its PD. */
 	struct place place[PLACES];
 };
 
-static_assert(sizeof(struct table) <= PAGE, "it lies in front of the entries");
+static_assert(sizeof(struct table) <= HEAD, "it lies in front of the entries");
 
 /* Ours, or another process's. */
 struct weft_share {
@@ -84,8 +90,9 @@ struct weft_share {
 	struct table *map; /* owns */
 	weft_ns retry_at;
 	uint32_t busy; /* Hauls under way. */
-	bool refused; /* The kernel does not let us copy there. */
-	uint8_t backed[BLOCKS / 8]; /* Ours: parts of the file that have memory. */
+	int pid; /* Its owner, as the kernel has shown; or 0. */
+	bool refused; /* The kernel does not let us copy there, or there is somebody else. */
+	uint8_t backed[BLOCKS / 8]; /* Parts of the file that are known to have memory. */
 };
 
 static struct {
@@ -98,7 +105,7 @@ static struct {
 
 static struct entry *entry_of(const struct weft_share *s, uint32_t key)
 {
-	return (struct entry *)(void *)((uint8_t *)s->map + PAGE) + (key >> 1 & (ENTRIES - 1));
+	return (struct entry *)(void *)((uint8_t *)s->map + HEAD) + (key >> 1 & (ENTRIES - 1));
 }
 
 /* Files */
@@ -177,10 +184,27 @@ static uint64_t pid_numbering(void)
 	return stat("/proc/self/ns/pid", &st) ? 0 : (uint64_t)st.st_ino;
 }
 
+static _Atomic uint64_t token;
+
+static void fill_head(struct table *t)
+{
+	uint64_t none = 0, any;
+
+	if (getrandom(&any, sizeof(any), 0) == (ssize_t)sizeof(any))
+		atomic_compare_exchange_strong(&token, &none, any);
+	t->version = VERSION;
+	t->pid = getpid();
+	t->pids = pid_numbering();
+	t->token = atomic_load(&token);
+	t->token_at = (uintptr_t)&token;
+	t->magic = MAGIC;
+}
+
+/* Under another name until it is locked: who sweeps takes what is not for what a dead process left. */
 static int create_table(struct weft_share *s)
 {
 	static _Atomic bool swept;
-	char dir[256], path[400];
+	char dir[256], path[400], temp[408];
 	int err = open_dir(dir, sizeof(dir));
 
 	if (err)
@@ -188,28 +212,32 @@ static int create_table(struct weft_share *s)
 	if (!atomic_exchange(&swept, true))
 		sweep(dir);
 	path_of(&s->of, dir, path, sizeof(path));
-	unlink(path);
-	s->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	snprintf(temp, sizeof(temp), "%s/.%s", dir, path + strlen(dir) + 1);
+	unlink(temp);
+	s->fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (s->fd < 0)
 		return -errno;
 	err = lock_file(s->fd, F_WRLCK);
 	if (!err && ftruncate(s->fd, (off_t)FILE_LEN))
 		err = -errno;
-	if (!err && posix_fallocate(s->fd, 0, PAGE))
+	if (!err && posix_fallocate(s->fd, 0, HEAD))
 		err = -ENOSPC;
-	if (err)
-		return err;
-	s->map = mmap(NULL, FILE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-	if (s->map == MAP_FAILED) {
-		s->map = NULL;
-		return -ENOMEM;
+	if (!err) {
+		s->map = mmap(NULL, FILE_LEN, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
+		if (s->map == MAP_FAILED) {
+			s->map = NULL;
+			err = -ENOMEM;
+		}
 	}
-	(void)madvise(s->map, FILE_LEN, MADV_DONTFORK);
-	s->map->version = VERSION;
-	s->map->pid = getpid();
-	s->map->pids = pid_numbering();
-	s->map->magic = MAGIC;
-	return 0;
+	if (!err) {
+		(void)madvise(s->map, FILE_LEN, MADV_DONTFORK);
+		fill_head(s->map);
+		if (rename(temp, path))
+			err = -errno;
+	}
+	if (err)
+		unlink(temp);
+	return err;
 }
 
 static struct weft_share *own_table(struct weft_card *card)
@@ -224,6 +252,9 @@ static struct weft_share *own_table(struct weft_card *card)
 		weft_link_address(card, &card->info->gid, card->slot, &s->of);
 		if (!create_table(s)) {
 			card->share = s;
+			for (uint32_t i = 0; i < WEFT_DEV_QP_MAX; i++)
+				if (card->slots[i].qp)
+					weft_share_qp(card, card->slots[i].qp);
 			return s;
 		}
 		close_share(s);
@@ -273,6 +304,7 @@ void weft_share_add(struct weft_card *card, struct weft_region *r)
 		return;
 	atomic_fetch_add(&e->seq, 1);
 	e->access = r->mr.access;
+	e->pd = r->mr.pd->id;
 	e->iova = r->mr.iova;
 	e->length = r->mr.length;
 	if (r->gpu) {
@@ -293,21 +325,30 @@ void weft_share_add(struct weft_card *card, struct weft_region *r)
 	atomic_fetch_add(&e->seq, 1);
 }
 
-/* Until nobody is in that region. */
-static void wait_for_leaving(struct table *t, uint32_t key)
+static void free_if_dead(struct place *p)
+{
+	uint64_t who = atomic_load(&p->who);
+
+	if (who && kill((pid_t)(who >> 32), 0) && errno == ESRCH)
+		atomic_compare_exchange_strong(&p->who, &who, 0);
+}
+
+/* Until nobody is in that region, or nobody by that queue (key 0). */
+static void wait_for_leaving(struct table *t, uint32_t key, uint32_t qp)
 {
 	weft_ns until = 0;
 
 	for (uint32_t i = 0; i < PLACES; i++) {
+		struct place *p = &t->place[i];
 		uint64_t who;
 
-		while ((uint32_t)(who = atomic_load(&t->place[i].who)) == key) {
+		while ((who = atomic_load(&p->who)) &&
+		       (key ? (uint32_t)who == key : qp == ANY_QP || atomic_load(&p->qp) == qp)) {
 			if (!until)
 				until = weft_clock() + SEAT_NS;
 			if (weft_clock() > until)
 				return;
-			if (kill((pid_t)(who >> 32), 0) && errno == ESRCH)
-				atomic_compare_exchange_strong(&t->place[i].who, &who, 0);
+			free_if_dead(p);
 			sched_yield();
 		}
 	}
@@ -326,7 +367,19 @@ void weft_share_remove(struct weft_card *card, const struct weft_region *r)
 	atomic_store(&e->key, 0);
 	atomic_fetch_add(&e->seq, 1);
 	if (!r->gpu)
-		wait_for_leaving(card->share->map, r->mr.rkey);
+		wait_for_leaving(card->share->map, r->mr.rkey, ANY_QP);
+}
+
+void weft_share_qp(struct weft_card *card, const struct weft_qp *qp)
+{
+	bool target = qp->type == WEFT_QP_SRD && weft_qp_target(card, qp->qpn) == qp;
+	struct table *t;
+
+	if (!card->share)
+		return;
+	t = card->share->map;
+	if (atomic_exchange(&t->qp[qp->index], target ? qp->pd->id : 0) && !target)
+		wait_for_leaving(t, 0, qp->index);
 }
 
 void weft_share_up(struct weft_card *card)
@@ -362,6 +415,9 @@ static bool open_table(struct weft_share *s)
 		close_share(s);
 	if (!s->map)
 		close_share(s);
+	s->pid = 0;
+	s->refused = false;
+	memset(s->backed, 0, sizeof(s->backed));
 	return s->map;
 }
 
@@ -388,7 +444,6 @@ static struct weft_share *table_of(struct weft_card *card, const struct weft_gid
 		if (s->busy)
 			return NULL;
 		close_share(s);
-		s->refused = false;
 	}
 	if (!s->map && card->now >= s->retry_at) {
 		s->retry_at = card->now + RETRY;
@@ -397,25 +452,52 @@ static struct weft_share *table_of(struct weft_card *card, const struct weft_gid
 	return s->map ? s : NULL;
 }
 
-/* False: no such region, or not so, or it changes just now. */
-static bool look_up(const struct weft_share *s, uint32_t key, uint64_t addr, uint64_t len,
-		    uint32_t access, struct weft_shared_region *out)
+/* A part of the file without memory would get some by being looked at; and where there is none left, a signal. */
+static bool is_backed(struct weft_share *s, const struct entry *e)
 {
-	struct entry *e = entry_of(s, key);
-	uint32_t seq = atomic_load(&e->seq);
-	struct entry copy;
+	size_t at = (size_t)((const uint8_t *)e - (uint8_t *)s->map);
+	size_t first = at / BLOCK, last = (at + sizeof(*e) - 1) / BLOCK;
+	uint32_t key = 0;
 
-	if (seq & 1 || atomic_load(&e->key) != key || !key)
+	if (s->backed[first / 8] & 1u << first % 8 && s->backed[last / 8] & 1u << last % 8)
+		return true;
+	if (pread(s->fd, &key, sizeof(key), (off_t)(at + offsetof(struct entry, key))) !=
+		    (ssize_t)sizeof(key) ||
+	    !key)
+		return false;
+	s->backed[first / 8] |= (uint8_t)(1u << first % 8);
+	s->backed[last / 8] |= (uint8_t)(1u << last % 8);
+	return true;
+}
+
+/* False: no such region, or not so, or not through that queue, or it changes just now. */
+static bool look_up(struct weft_share *s, const struct weft_wr *wr, uint64_t len,
+		    struct weft_shared_region *out)
+{
+	uint32_t access =
+		wr->op == WEFT_OP_READ ? WEFT_ACCESS_REMOTE_READ : WEFT_ACCESS_REMOTE_WRITE;
+	struct entry *e = entry_of(s, wr->rkey);
+	uint64_t addr = wr->raddr;
+	struct entry copy;
+	uint32_t seq;
+
+	if (!is_backed(s, e))
+		return false;
+	seq = atomic_load(&e->seq);
+	if (seq & 1 || atomic_load(&e->key) != wr->rkey || !wr->rkey)
 		return false;
 	memcpy(&copy, (const void *)e, sizeof(copy));
 	atomic_thread_fence(memory_order_acquire);
-	if (atomic_load(&e->seq) != seq || (copy.access & access) != access)
+	if (atomic_load(&e->seq) != seq || (copy.access & access) != access ||
+	    atomic_load(&s->map->qp[WEFT_QPN_INDEX(wr->qpn)]) != copy.pd)
 		return false;
 	if (addr < copy.iova || len > copy.length || addr - copy.iova > copy.length - len ||
 	    copy.length > copy.size || copy.at > copy.size - copy.length)
 		return false;
 	*out = (struct weft_shared_region){
 		.at = copy.at + (addr - copy.iova),
+		.seq = seq,
+		.pd = copy.pd,
 		.id = copy.id,
 		.base = copy.base,
 		.size = copy.size,
@@ -428,25 +510,44 @@ static bool look_up(const struct weft_share *s, uint32_t key, uint64_t addr, uin
 
 /* Host memory */
 
-bool weft_share_find_host(struct weft_card *card, const struct weft_gid *to, uint32_t key,
-			  uint64_t addr, uint64_t len, uint32_t access, struct weft_haul_to *out)
+/* The number may be another process's here: of a container with numbers of its own, or on another host that has the
+ * same files. So it is not believed before that process has shown the owner's token. */
+static bool knows_owner(struct weft_share *s)
 {
-	static _Atomic uint64_t pids;
+	uint64_t got = 0, pids;
+	struct iovec here = { .iov_base = &got, .iov_len = sizeof(got) };
+	struct iovec there = { .iov_base = (void *)(uintptr_t)s->map->token_at,
+			       .iov_len = sizeof(got) };
+	int pid = s->map->pid;
+
+	if (s->pid || s->refused)
+		return !s->refused;
+	pids = pid_numbering();
+	s->refused = !pids || pids != s->map->pids || !s->map->token ||
+		     process_vm_readv(pid, &here, 1, &there, 1, 0) != (ssize_t)sizeof(got) ||
+		     got != s->map->token;
+	if (!s->refused)
+		s->pid = pid;
+	return !s->refused;
+}
+
+bool weft_share_find_host(struct weft_card *card, const struct weft_gid *to,
+			  const struct weft_wr *wr, uint64_t len, struct weft_haul_to *out)
+{
 	struct weft_share *s = table_of(card, to);
 	struct weft_shared_region r;
 
-	if (!s || s->refused || s == card->share || !look_up(s, key, addr, len, access, &r) ||
-	    r.kind != WEFT_GPU_NONE)
-		return false;
-	if (!atomic_load(&pids))
-		atomic_store(&pids, pid_numbering());
-	if (s->map->pids != atomic_load(&pids))
+	if (!s || s == card->share || !look_up(s, wr, len, &r) || r.kind != WEFT_GPU_NONE ||
+	    !knows_owner(s))
 		return false;
 	s->busy++;
 	*out = (struct weft_haul_to){
 		.share = s,
-		.pid = s->map->pid,
-		.key = key,
+		.pid = s->pid,
+		.key = wr->rkey,
+		.seq = r.seq,
+		.pd = r.pd,
+		.qp = (uint8_t)WEFT_QPN_INDEX(wr->qpn),
 		.addr = r.base + r.at,
 	};
 	return true;
@@ -462,26 +563,49 @@ void weft_share_refuse(struct weft_share *share)
 	share->refused = true;
 }
 
-/* The owner of the number may be gone, and the number another process's, which is not to be touched: so its lock is looked at
- * each time, a moment before. */
-bool weft_share_enter(const struct weft_haul_to *to, uint32_t *place_out)
+static bool take_place(struct table *t, const struct weft_haul_to *to, uint32_t *place_out)
 {
-	const struct weft_share *s = to->share;
 	uint64_t me = (uint64_t)(uint32_t)getpid() << 32 | to->key;
 
 	for (uint32_t i = 0; i < PLACES; i++) {
 		uint64_t who = 0;
 
-		if (!atomic_compare_exchange_strong(&s->map->place[i].who, &who, me))
+		if (!atomic_compare_exchange_strong(&t->place[i].who, &who, me))
 			continue;
+		atomic_store(&t->place[i].qp, to->qp);
 		*place_out = i;
-		if (atomic_load(&entry_of(s, to->key)->key) == to->key &&
-		    !atomic_load(&s->map->closed) && is_locked(s->fd))
-			return true;
-		weft_share_leave(to, i);
-		return false;
+		return true;
 	}
+	/* For the next. */
+	for (uint32_t i = 0; i < PLACES; i++)
+		free_if_dead(&t->place[i]);
 	return false;
+}
+
+/* The owner of the number may be gone, and the number another process's, which is not to be touched: so its lock is looked at
+ * each time, a moment before. Who was stopped in here may not be waited for any more, and begins again. */
+bool weft_share_enter(const struct weft_haul_to *to, uint32_t *place_out)
+{
+	const struct weft_share *s = to->share;
+	struct entry *e = entry_of(s, to->key);
+	struct table *t = s->map;
+	bool late;
+
+	do {
+		weft_ns since = weft_clock();
+
+		if (!is_locked(s->fd) || !take_place(t, to, place_out))
+			return false;
+		if (atomic_load(&e->key) != to->key || atomic_load(&e->seq) != to->seq ||
+		    atomic_load(&t->qp[to->qp]) != to->pd || atomic_load(&t->closed)) {
+			weft_share_leave(to, *place_out);
+			return false;
+		}
+		late = weft_clock() - since > SEAT_NS / 2;
+		if (late)
+			weft_share_leave(to, *place_out);
+	} while (late);
+	return true;
 }
 
 void weft_share_leave(const struct weft_haul_to *to, uint32_t place)
@@ -496,21 +620,20 @@ static void *map_loop(void *arg);
 /* True: it runs. Under the card's lock, which comes before this one. */
 static bool wake_mapper(void)
 {
+	sigset_t all, old;
 	bool runs;
 
+	/* A handler that calls exit() would wait for the lock in weft_mem_stop. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	pthread_mutex_lock(&mapper.lock);
-	if (!mapper.running && !mapper.stop) {
-		sigset_t all, old;
-
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
+	if (!mapper.running && !mapper.stop)
 		mapper.running = !pthread_create(&mapper.thread, NULL, map_loop, NULL);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-	}
 	mapper.wanted = true;
 	runs = mapper.running;
 	pthread_cond_signal(&mapper.cond);
 	pthread_mutex_unlock(&mapper.lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return runs;
 }
 
@@ -546,22 +669,21 @@ static struct weft_import *import_of(struct weft_card *card, struct weft_share *
 }
 
 enum weft_direct weft_share_find(struct weft_card *card, const struct weft_gid *to,
-				 const struct weft_gpu *gpu, uint32_t key, uint64_t addr,
-				 uint64_t len, uint32_t access, uint64_t *at_out,
-				 struct weft_import **import_out)
+				 const struct weft_gpu *gpu, const struct weft_wr *wr, uint64_t len,
+				 uint64_t *at_out, struct weft_import **import_out)
 {
 	struct weft_share *s = table_of(card, to);
 	struct weft_shared_region r;
 	struct weft_import *im;
 
-	if (!s || !look_up(s, key, addr, len, access, &r) || r.kind == WEFT_GPU_NONE)
+	if (!s || !look_up(s, wr, len, &r) || r.kind == WEFT_GPU_NONE)
 		return WEFT_DIRECT_NO;
 	if (s == card->share) { /* Our own process: it is where its owner says. */
 		*at_out = r.base + r.at;
 		*import_out = NULL;
 		return WEFT_DIRECT_STARTED;
 	}
-	im = import_of(card, s, gpu, key, &r);
+	im = import_of(card, s, gpu, wr->rkey, &r);
 	if (!im)
 		return WEFT_DIRECT_NO;
 	switch ((enum weft_import_state)atomic_load(&im->state)) {
@@ -796,6 +918,7 @@ void weft_share_down(struct weft_card *card)
 
 	if (card->share) {
 		atomic_store(&card->share->map->closed, 1);
+		wait_for_leaving(card->share->map, 0, ANY_QP);
 		if (!open_dir(dir, sizeof(dir))) {
 			path_of(&card->share->of, dir, path, sizeof(path));
 			unlink(path);
@@ -839,7 +962,12 @@ void weft_mem_forked(struct weft_card *card)
 	card->shares = NULL;
 	card->moving = 0;
 	card->unsettled = false;
-	weft_haul_forked(card);
+	card->hauls = NULL;
+}
+
+void weft_mem_threads_forked(void)
+{
+	weft_haul_forked();
 	pthread_mutex_init(&mapper.lock, NULL);
 	pthread_cond_init(&mapper.cond, NULL);
 	mapper.running = false;

@@ -9,10 +9,12 @@
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LOCAL (DUO_LOCAL | DUO_AUTO)
@@ -229,6 +231,162 @@ static void reset(void)
 	duo_close(&e);
 }
 
+/* As in packets: what may not be written through that queue stays as it was, and what may not be read is not. */
+static void wrong_target(void)
+{
+	struct weft_qp *others, *late;
+	struct duo_addr addr;
+	struct weft_mr *mr;
+	struct weft_pd *pd;
+	struct duo_end e;
+	struct weft_wr wr;
+
+	duo_open(&e, &(struct duo_opts){ .len = LEN });
+	need_ok(weft_pd_create(e.card, &pd));
+	need_ok(weft_mr_create(pd, e.buf, LEN, (uintptr_t)e.buf, 7, &mr));
+	others = duo_qp(&e, WEFT_QPS_RTS);
+	late = duo_qp(&e, WEFT_QPS_INIT);
+	addr = duo_addr_of(&e, e.qp);
+	addr.rkey = mr->rkey;
+	duo_publish(1, &addr); /* A queue, and memory that is not its domain's. */
+	addr = duo_addr_of(&e, others);
+	duo_publish(2, &addr);
+	addr = duo_addr_of(&e, late);
+	duo_publish(3, &addr);
+	duo_meet(&e, !duo_side);
+	if (duo_side) {
+		memset(e.buf, 0x55, LEN);
+		duo_step(1);
+		duo_wait_step(0, 2);
+		need_ok(weft_qp_set_state(others, WEFT_QPS_ERR));
+		duo_step(3);
+		duo_wait_step(0, 4);
+		need_ok(weft_qp_destroy(others));
+		duo_step(5);
+		duo_wait_step(0, 6);
+		for (size_t i = 0; i < LEN; i++)
+			need(e.buf[i] == 0x55);
+		duo_qp_to(late, WEFT_QPS_RTR);
+		duo_step(7);
+	} else {
+		duo_wait_step(1, 1);
+		memset(e.buf, 0xaa, LEN);
+		for (uint32_t i = 1; i <= 3; i++) {
+			addr = duo_look(1, WEFT_MIN(i, 2u));
+			duo_target(&e, &addr);
+			if (i > 1) {
+				duo_step(2 * i - 2);
+				duo_wait_step(1, 2 * i - 1);
+			}
+			wr = duo_wr(&e, i, WEFT_OP_WRITE, 0, LEN, 0);
+			duo_do(&e, &wr, i == 1 ? 7 : 9);
+			wr = duo_wr(&e, i, WEFT_OP_READ, 0, LEN, 0);
+			duo_do(&e, &wr, i == 1 ? 7 : 9);
+			for (size_t at = 0; at < LEN; at++)
+				need(e.buf[at] == 0xaa);
+		}
+		addr = duo_look(1, 3);
+		duo_target(&e, &addr);
+		wr = duo_wr(&e, 9, WEFT_OP_WRITE, 0, LEN, 0);
+		duo_do(&e, &wr, 9);
+		duo_step(6);
+		duo_wait_step(1, 7);
+		need_eq(0, moved(&e));
+		duo_do(&e, &wr, 0);
+		need_eq(is_allowed() ? LEN : 0, moved(&e));
+		need_ok(weft_qp_destroy(others));
+	}
+	duo_sync();
+	need_ok(weft_qp_destroy(late));
+	need_ok(weft_mr_destroy(mr));
+	need_ok(weft_pd_destroy(pd));
+	duo_close(&e);
+}
+
+/* From the moment that its queue is gone nobody writes there, though the memory is registered still. */
+static void queue_goes(void)
+{
+	struct duo_end e;
+	uint32_t posted = 0, got = 0;
+	struct weft_cqe c;
+
+	duo_open(&e, &(struct duo_opts){ .len = LEN });
+	duo_meet(&e, !duo_side);
+	if (duo_side) {
+		while (!*(volatile uint8_t *)(e.buf + LEN - 1))
+			weft_card_progress(e.card);
+		need_ok(weft_qp_set_state(e.qp, WEFT_QPS_ERR));
+		memset(e.buf, 0x55, LEN);
+		duo_step(2);
+		duo_wait_step(0, 3);
+		for (size_t i = 0; i < LEN; i++)
+			need(e.buf[i] == 0x55);
+	} else {
+		memset(e.buf, 0xaa, LEN);
+		while (!duo_has_step(1, 2) || posted != got) {
+			if (posted - got < 8 && !duo_has_step(1, 2)) {
+				struct weft_wr wr = duo_wr(&e, posted++, WEFT_OP_WRITE, 0, LEN, 0);
+
+				duo_post(e.qp, &wr);
+			}
+			if (duo_try(e.scq, &c)) {
+				got++;
+				need(c.status == 0 || c.status == 9);
+			}
+		}
+		duo_step(3);
+	}
+	duo_sync();
+	duo_close(&e);
+}
+
+/* Who sleeps until his WRITE is done is woken, by the helper alone. */
+static void armed(void)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct weft_cq *cq;
+	struct duo_end e;
+
+	duo_open(&e, &(struct duo_opts){ .len = LEN, .channel = true });
+	duo_meet(&e, !duo_side);
+	for (uint32_t i = 0; i < 400 && !duo_side; i++) {
+		struct weft_wr wr = duo_wr(&e, i, WEFT_OP_WRITE, 0, LEN / 64, 0);
+
+		weft_cq_arm(e.scq);
+		for (uint32_t n = 0; n < 10; n++)
+			duo_nap();
+		duo_post(e.qp, &wr);
+		p.fd = weft_channel_fd(e.channel);
+		need(poll(&p, 1, -1) == 1);
+		need_ok(weft_channel_get(e.channel, &cq));
+		weft_cq_ack(cq, 1);
+		duo_done(e.scq, i, 0);
+	}
+	duo_sync();
+	duo_close(&e);
+}
+
+/* The threads outlive the card, but not in a child, which waits for none and has its own. */
+static void forked(void)
+{
+	struct duo_end e;
+	struct weft_wr wr;
+	int status;
+	pid_t pid;
+
+	duo_open(&e, &(struct duo_opts){ .len = LEN });
+	duo_meet(&e, !duo_side);
+	wr = duo_wr(&e, 1, WEFT_OP_WRITE, 0, LEN / 2, LEN / 2);
+	duo_do(&e, &wr, 0);
+	duo_sync();
+	duo_close(&e);
+	pid = fork();
+	need(pid >= 0);
+	if (!pid)
+		exit(0);
+	need(waitpid(pid, &status, 0) == pid && !status);
+}
+
 static void peer_dies(void)
 {
 	uint32_t posted = 0, got = 0, bad = 0;
@@ -274,6 +432,11 @@ const struct duo_case link_haul_cases[] = {
 	  "WEFT_COPIERS=0",
 	  .wires = LOCAL },
 	{ "haul__reader_goes", { reader_goes, reader_goes }, "WEFT_COPIERS=3", .wires = LOCAL },
+	{ "haul__wrong_target", { wrong_target, wrong_target }, "WEFT_COPIERS=1", .wires = LOCAL },
+	{ "haul__queue_goes", { queue_goes, queue_goes }, "WEFT_COPIERS=1", .wires = LOCAL },
+	{ "haul__armed", { armed, armed }, "WEFT_COPIERS=1", .wires = LOCAL, .limit_s = 20 },
+	{ "haul__armed_alone", { armed, armed }, "WEFT_COPIERS=0", .wires = LOCAL, .limit_s = 20 },
+	{ "haul__forked", { forked, forked }, "WEFT_COPIERS=3", .wires = LOCAL, .limit_s = 20 },
 	{ "haul__reset", { reset, reset }, "WEFT_COPIERS=3", .wires = LOCAL },
 	{ "haul__peer_dies",
 	  { peer_dies, peer_dies },
