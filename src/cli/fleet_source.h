@@ -14,12 +14,11 @@ struct weft_fleet_source {
 };
 
 /* Their lines of a usage. */
-#define WEFT_FLEET_SOURCE_USAGE                                                                \
-	"  --k8s-json FILE...   what kubectl get ... -o json has printed, instead of asking\n" \
-	"                       kubectl; - is stdin\n"                                         \
-	"  --kubeconfig FILE    passed on to kubectl\n"                                        \
-	"  --context NAME       passed on to kubectl\n"                                        \
-	"  -l, --selector SEL   only nodes with these labels\n"                                \
+#define WEFT_FLEET_SOURCE_USAGE                                                              \
+	"  --k8s-json FILE...   what kubectl get ... -o json printed, instead; - is stdin\n" \
+	"  --kubeconfig FILE    passed on to kubectl\n"                                      \
+	"  --context NAME       passed on to kubectl\n"                                      \
+	"  -l, --selector SEL   only nodes with these labels\n"                              \
 	"  --timeout TIME       how long kubectl may take (60s)\n"
 
 /* Options come into effect, argv[*i] first. 1: taken, 0: another argument, -1: wrong, which stderr knows. */
