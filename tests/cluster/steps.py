@@ -4,10 +4,12 @@ next but the nodes and the plugin."""
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 import traceback
+import urllib.request
 
 import cluster as kubernetes
 import image
@@ -293,6 +295,18 @@ class Steps:
                    lambda: kubectl("describe", "pods").stdout)
         kubectl("delete", "-f", f"{DEPLOY}/examples/pingpong.yaml", "--grace-period=0", "--force", check=False)
 
+    def metrics(self):
+        """As Prometheus would read them: by the pods' annotations."""
+        self.start(self.pod("busy", 3, "sleep 1000", "node1"), phases=("Running",))
+        text = ""
+        for pod in self.cluster.get("pods", "-n", "kube-system", "-l", "app.kubernetes.io/name=weft-device-plugin")["items"]:
+            port = pod["metadata"]["annotations"]["prometheus.io/port"]
+            with urllib.request.urlopen(f"http://{pod['status']['podIP']}:{port}/metrics", timeout=10) as answer:
+                text += answer.read().decode()
+        said = re.findall(r"^weft_device_plugin_allocated_devices_total\S* (\d+)", text, re.M)
+        self.check(len(said) == 2 and max(map(int, said)) >= 3, "metrics of both plugins", text)
+        self.remove("busy")
+
     def mpi(self):
         """examples/mpijob.yaml, its pods made by hand as the MPI operator makes them: keys, host file, ssh."""
         key, archive = f"{self.state}/id", f"{self.state}/mpi.tar"
@@ -458,9 +472,8 @@ def resource_of(kind, plural):
 
 
 NEEDED = ["nodes", "plugin"]
-ALL = NEEDED + ["fi_info", "pairs", "identities", "policy", "pending", "unhealthy", "real_cards", "restart", "examples", "mpi", "toolkit",
-                "dry_run",
-                "stop"]
+ALL = NEEDED + ["fi_info", "pairs", "identities", "policy", "pending", "unhealthy", "real_cards", "restart", "examples", "metrics",
+                "mpi", "toolkit", "dry_run", "stop"]
 
 
 def versions(cluster):
