@@ -80,13 +80,13 @@ def clean(run):
 def in_namespaces(arguments):
     """First process of the new namespaces: starts the steps, buries what is left of others, ends all."""
     subprocess.run(["umount", "-l", "-R", "/run/netns"], stderr=subprocess.DEVNULL, check=False)
+    # A terminal's Ctrl-C comes here, too; the outer half answers it, and ends us. (Ignored signals would be inherited.)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
     worker = os.fork()
     if not worker:
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         import steps
         sys.exit(steps.main(*arguments))
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: os.kill(worker, signal.SIGTERM))
     while True:
         try:
             ended, status = os.wait()
@@ -134,6 +134,8 @@ def main():
         [name for name, value in before.items() if read(name) != value]
     if left:
         print(f"FAILED  cleaning up: left or changed: {', '.join(left)}")
+    elif status < 0:
+        print("kube: ended by a signal; nothing is left", file=sys.stderr)
     sys.exit(1 if left and not status else max(status, 0) or (130 if status else 0))
 
 
