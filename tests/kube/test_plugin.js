@@ -575,6 +575,9 @@ const tests = {
     const help = spawnSync(plugin, ['--help'], { encoding: 'utf8' });
     assert.strictEqual(help.status, 0);
     assert.match(help.stdout, /^usage: weft-device-plugin/);
+    const man = fs.readFileSync(path.join(__dirname, '../../docs/man/weft-device-plugin.1'), 'utf8');
+    for (const [, option] of help.stdout.matchAll(/--([a-z-]+)/g))
+      assert(new RegExp(`(Fl -|, -)${option}\\b`).test(man), `--${option} in the manual page`);
   },
 };
 
