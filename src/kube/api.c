@@ -131,6 +131,20 @@ static bool is_empty(const struct weft_kube_set *set)
 	return true;
 }
 
+/* Kubelet does not ask for a card that it knows to be unhealthy, but may not know yet. To start a container with a card that
+ * does not work, or with no device file, would be worse than not to start it. */
+static enum weft_grpc_code check_health(const struct weft_kube_cards *cards,
+					const struct weft_kube_set *set, char *why)
+{
+	for (uint32_t i = 0; i < cards->count; i++) {
+		if (!set->shares[i] || cards->card[i].is_healthy)
+			continue;
+		snprintf(why, WEFT_GRPC_WHY_MAX, "%s: %s", cards->card[i].id, cards->card[i].why);
+		return WEFT_GRPC_FAILED_PRECONDITION;
+	}
+	return WEFT_GRPC_OK;
+}
+
 static enum weft_grpc_code allocate(void *arg, struct weft_pb_in request, struct weft_pb_out *reply,
 				    char *why)
 {
@@ -146,6 +160,8 @@ static enum weft_grpc_code allocate(void *arg, struct weft_pb_in request, struct
 		if (f.number != 1 || !f.is_bytes)
 			continue;
 		code = take_ids(api, f.bytes, &set, why);
+		if (code == WEFT_GRPC_OK)
+			code = check_health(api->source->cards, &set, why);
 		if (code != WEFT_GRPC_OK)
 			return code;
 		container = weft_pb_begin(reply, 1);

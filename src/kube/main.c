@@ -147,13 +147,16 @@ static void watch_folder(struct daemon *d)
 		for (char *at = events; at < events + n;) {
 			const struct inotify_event *e = (const void *)at;
 
+			if (e->mask & IN_MOVE_SELF) /* Another one may take its place. */
+				(void)inotify_rm_watch(d->inotify, d->watch);
 			if (e->mask & IN_IGNORED)
 				d->watch = -1;
 			at += sizeof(*e) + e->len;
 		}
 	if (d->watch < 0)
 		d->watch = inotify_add_watch(d->inotify, d->o.kubelet_dir,
-					     IN_CREATE | IN_DELETE | IN_MOVE | IN_ONLYDIR);
+					     IN_CREATE | IN_DELETE | IN_MOVE | IN_MOVE_SELF |
+						     IN_ONLYDIR);
 }
 
 static bool turn(struct daemon *d, const struct pollfd *fds)

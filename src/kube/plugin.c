@@ -399,6 +399,7 @@ void weft_plugin_close(struct weft_plugin *p)
 {
 	struct identity there;
 
+	p->state = UNREGISTERED; /* That kubelet watches no longer is no news now. */
 	while (p->conns)
 		drop(p, 0);
 	weft_conn_fini(&p->call);
