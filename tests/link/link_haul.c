@@ -7,9 +7,11 @@
 
 #include "dev/core.h"
 
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -366,6 +368,43 @@ static void armed(void)
 	duo_close(&e);
 }
 
+/* A number that is another process's here, as of a container with its own: nothing is copied to that one. */
+static void wrong_number(void)
+{
+	char path[300], name[80];
+	struct weft_gid address;
+	struct duo_addr me = { .len = (uint64_t)getpid() };
+	struct duo_end e;
+	struct weft_wr wr;
+	pid_t pid;
+	int fd;
+
+	duo_open(&e, &(struct duo_opts){ .len = LEN });
+	duo_fill(e.buf, LEN / 2, 1 + duo_side);
+	duo_publish(1, &me);
+	duo_sync();
+	if (duo_side) {
+		weft_link_address(e.card, &e.card->info->gid, e.card->slot, &address);
+		weft_link_name(&address, name, sizeof(name));
+		snprintf(path, sizeof(path), "%s/gpu/%s", getenv("WEFT_RUN_DIR"), name);
+		pid = (pid_t)duo_look(0, 1).len;
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		need(fd >= 0 && pwrite(fd, &pid, sizeof(pid), 8) == (ssize_t)sizeof(pid));
+		close(fd);
+	}
+	duo_meet(&e, !duo_side);
+	if (!duo_side) {
+		wr = duo_wr(&e, 1, WEFT_OP_WRITE, 0, LEN / 2, LEN / 2);
+		duo_do(&e, &wr, 0);
+		need_eq(0, moved(&e));
+	}
+	duo_sync();
+	duo_settle(&e);
+	if (duo_side)
+		duo_check(e.buf + LEN / 2, LEN / 2, 1);
+	duo_close(&e);
+}
+
 /* The threads outlive the card, but not in a child, which waits for none and has its own. */
 static void forked(void)
 {
@@ -436,6 +475,7 @@ const struct duo_case link_haul_cases[] = {
 	{ "haul__queue_goes", { queue_goes, queue_goes }, "WEFT_COPIERS=1", .wires = LOCAL },
 	{ "haul__armed", { armed, armed }, "WEFT_COPIERS=1", .wires = LOCAL, .limit_s = 20 },
 	{ "haul__armed_alone", { armed, armed }, "WEFT_COPIERS=0", .wires = LOCAL, .limit_s = 20 },
+	{ "haul__wrong_number", { wrong_number, wrong_number }, .wires = LOCAL },
 	{ "haul__forked", { forked, forked }, "WEFT_COPIERS=3", .wires = LOCAL, .limit_s = 20 },
 	{ "haul__reset", { reset, reset }, "WEFT_COPIERS=3", .wires = LOCAL },
 	{ "haul__peer_dies",
