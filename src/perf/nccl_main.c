@@ -480,11 +480,12 @@ static void end_all(pid_t *pid, uint32_t n)
 			waitpid(pid[i], NULL, 0);
 }
 
-/* 0, or how it ended. */
-static int watch(const struct args *a, enum net net, struct perf_shared *s, pid_t *pid)
+/* The `n` ranks that were started here, of which the first is rank `first`. 0, or how it ended. */
+static int watch(const struct args *a, enum net net, struct perf_shared *s, pid_t *pid, uint32_t n,
+		 uint32_t first)
 {
 	const struct perf_opts *o = &a->o;
-	uint32_t left = o->ranks, printed = 0, seen = 0, failed = 0;
+	uint32_t left = n, printed = 0, seen = 0, failed = 0;
 	double since = now_s(), bad_at = 0;
 
 	while (left) {
@@ -497,7 +498,7 @@ static int watch(const struct args *a, enum net net, struct perf_shared *s, pid_
 		if (progress != seen)
 			since = now_s();
 		seen = progress;
-		for (uint32_t i = 0; i < o->ranks; i++) {
+		for (uint32_t i = 0; i < n; i++) {
 			if (pid[i] <= 0 || waitpid(pid[i], &status, WNOHANG) != pid[i])
 				continue;
 			pid[i] = 0;
@@ -505,7 +506,7 @@ static int watch(const struct args *a, enum net net, struct perf_shared *s, pid_
 			if (!status)
 				continue;
 			if (WIFSIGNALED(status))
-				fprintf(stderr, CMD ": rank %u was ended by signal %d\n", i,
+				fprintf(stderr, CMD ": rank %u was ended by signal %d\n", first + i,
 					WTERMSIG(status));
 			failed = WIFEXITED(status) && WEXITSTATUS(status) == 2 ? 2 : 1;
 			bad_at = bad_at > 0 ? bad_at : now_s();
@@ -513,12 +514,12 @@ static int watch(const struct args *a, enum net net, struct perf_shared *s, pid_
 		/* The others find out by themselves, or are made to. */
 		if (bad_at > 0 && now_s() - bad_at > 10) {
 			fputs(CMD ": the other ranks did not end\n", stderr);
-			end_all(pid, o->ranks);
+			end_all(pid, n);
 			return (int)failed;
 		}
 		if (now_s() - since > o->timeout_s) {
 			fprintf(stderr, CMD ": no progress for %g s\n", o->timeout_s);
-			end_all(pid, o->ranks);
+			end_all(pid, n);
 			return 1;
 		}
 		nanosleep(&nap, NULL);
@@ -528,11 +529,20 @@ static int watch(const struct args *a, enum net net, struct perf_shared *s, pid_
 	return (int)failed;
 }
 
+static uint64_t all_wrong(const struct perf_opts *o, const struct perf_shared *s)
+{
+	uint64_t wrong = 0;
+
+	for (uint32_t i = 0; i < o->sizes; i++)
+		wrong += total(o, s, i).wrong[0] + total(o, s, i).wrong[1];
+	return wrong;
+}
+
 static int run(const struct args *a, enum net net, struct perf_shared *s)
 {
 	const struct perf_opts *o = &a->o;
 	pid_t pid[PERF_RANKS_MAX] = { 0 };
-	uint64_t wrong = 0;
+	uint64_t wrong;
 	int rc;
 
 	print_head(a, net);
@@ -550,16 +560,55 @@ static int run(const struct args *a, enum net net, struct perf_shared *s)
 			return 2;
 		}
 	}
-	rc = watch(a, net, s, pid);
+	rc = watch(a, net, s, pid, o->ranks, 0);
 	if (rc)
 		return rc;
-	for (uint32_t i = 0; i < o->sizes; i++)
-		wrong += total(o, s, i).wrong[0] + total(o, s, i).wrong[1];
+	wrong = all_wrong(o, s);
 	print_end(a, net, s, wrong);
 	return wrong ? 1 : 0;
 }
 
-/* Started by somebody else: one rank of many. */
+/* Started by somebody else: one rank of many. What it measured it has as its first; the others tell of their own
+ * errors, by word and exit status. */
+static int run_one(const struct args *a, struct perf_shared *s, uint32_t rank, uint32_t device)
+{
+	uint64_t wrong;
+	pid_t pid;
+	int rc;
+
+	if (!rank)
+		print_head(a, a->net);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		rank_environment(&a->o, rank);
+		set_net(a, a->net);
+		perf_rank(&a->o, s, rank, device);
+	}
+	if (pid < 0) {
+		perror(CMD);
+		return 2;
+	}
+	rc = watch(a, a->net, s, &pid, 1, rank);
+	if (rc)
+		return rc;
+	wrong = all_wrong(&a->o, s);
+	if (!rank)
+		print_end(a, a->net, s, wrong);
+	else if (wrong)
+		fprintf(stderr, CMD ": rank %u: %llu wrong elements\n", rank,
+			(unsigned long long)wrong);
+	return wrong ? 1 : 0;
+}
+
+static bool has_sense(const struct args *a)
+{
+	if (a->o.root < a->o.ranks && a->o.hosts <= a->o.ranks)
+		return true;
+	fputs(CMD ": a root that is no rank, or more hosts than GPUs\n", stderr);
+	return false;
+}
+
 static int run_as_rank(struct args *a, struct perf_shared *s)
 {
 	static const char *const rank_vars[] = { "OMPI_COMM_WORLD_RANK", "PMI_RANK",
@@ -573,35 +622,13 @@ static int run_as_rank(struct args *a, struct perf_shared *s)
 	for (uint32_t i = 0; i < WEFT_ARRAY_SIZE(rank_vars); i++) {
 		const char *r = getenv(rank_vars[i]), *n = getenv(size_vars[i]),
 			   *l = getenv(local_vars[i]);
-		pid_t pid;
-		int status;
 
 		if (!r || !n || !number_of(n, 1, 1000000, &a->o.ranks) ||
 		    !number_of(r, 0, a->o.ranks - 1, &rank))
 			continue;
 		if (l)
 			(void)number_of(l, 0, PERF_RANKS_MAX, &local);
-		if (!make_sizes(a))
-			return 2;
-		pid = fork();
-		if (!pid) {
-			/* Rows of the one rank of this process are the first. */
-			rank_environment(&a->o, rank);
-			set_net(a, a->net);
-			s = (struct perf_shared *)s;
-			perf_rank(&a->o, s, rank, local);
-		}
-		if (pid < 0 || waitpid(pid, &status, 0) != pid)
-			return 2;
-		if (status)
-			return 1;
-		if (!rank) {
-			print_head(a, a->net);
-			for (uint32_t k = 0; k < a->o.sizes; k++)
-				print_row(a, a->net, s, k);
-			print_end(a, a->net, s, 0);
-		}
-		return 0;
+		return has_sense(a) && make_sizes(a) ? run_one(a, s, rank, local) : 2;
 	}
 	fputs(CMD ": --id-file is for ranks of mpirun or srun, and this is none\n", stderr);
 	return 2;
@@ -638,15 +665,16 @@ int main(int argc, char **argv)
 		if (!take(&a, argc, argv, &i))
 			return 2;
 	}
+	if (a.o.id_file && a.compare) {
+		fputs(CMD ": --compare is for ranks that are started here, not with --id-file\n",
+		      stderr);
+		return 2;
+	}
 	begin_again(&a, argv);
 	s = share();
 	if (a.o.id_file)
 		return run_as_rank(&a, s);
-	if (a.o.root >= a.o.ranks || a.o.hosts > a.o.ranks) {
-		fputs(CMD ": a root that is no rank, or more hosts than GPUs\n", stderr);
-		return 2;
-	}
-	if (!make_sizes(&a))
+	if (!has_sense(&a) || !make_sizes(&a))
 		return 2;
 	rc = run(&a, a.net, s);
 	if (!a.compare || rc == 2)

@@ -253,6 +253,12 @@ static bool has_in_place(void)
 	return opts->coll != PERF_ALLTOALL && opts->coll != PERF_SENDRECV;
 }
 
+/* A rank that was not started here is alone here. */
+static struct perf_row *result(uint32_t row)
+{
+	return &shared->row[opts->id_file ? 0 : rank][row];
+}
+
 static void measure(uint32_t row, bool in_place)
 {
 	const size_t n = perf_count(opts, opts->size[row]), part = n * type_size[opts->type];
@@ -273,7 +279,7 @@ static void measure(uint32_t row, bool in_place)
 		barrier();
 		run_once(send, recv, n);
 		wait_for_stream();
-		shared->row[rank][row].wrong[in_place] = check(recv, n);
+		result(row)->wrong[in_place] = check(recv, n);
 	}
 	for (uint32_t i = 0; i < opts->warmup; i++)
 		run_once(send, recv, n);
@@ -286,7 +292,7 @@ static void measure(uint32_t row, bool in_place)
 		run_once(send, recv, n);
 	}
 	wait_for_stream();
-	shared->row[rank][row].us[in_place] = (now_us() - start) / opts->iters;
+	result(row)->us[in_place] = (now_us() - start) / opts->iters;
 }
 
 /* Start */
@@ -295,8 +301,44 @@ struct id {
 	uint8_t raw[128];
 };
 
+/* What rank 0 leaves for the others. One of an earlier job may lie there: it is of another name, where launchers give one. */
+struct note {
+	char job[128];
+	struct id id;
+};
+
+static void name_job(struct note *note)
+{
+	static const char *const vars[] = { "PMIX_NAMESPACE", "OMPI_MCA_ess_base_jobid",
+					    "HYDRA_JOBID" };
+	const char *job = getenv("SLURM_JOB_ID"), *step = getenv("SLURM_STEP_ID");
+
+	memset(note, 0, sizeof(*note));
+	if (job && step) {
+		snprintf(note->job, sizeof(note->job), "%s.%s", job, step);
+		return;
+	}
+	for (size_t i = 0; i < WEFT_ARRAY_SIZE(vars); i++)
+		if ((job = getenv(vars[i]))) {
+			snprintf(note->job, sizeof(note->job), "%s", job);
+			return;
+		}
+}
+
+static bool read_note(struct note *found)
+{
+	FILE *f = fopen(opts->id_file, "re");
+	bool ok = f && fread(found, sizeof(*found), 1, f) == 1;
+
+	if (f)
+		fclose(f);
+	return ok;
+}
+
 static void share_id(struct id *id)
 {
+	double until = now_us() + opts->timeout_s * 1e6;
+	struct note note, found;
 	FILE *f;
 
 	if (!opts->id_file) {
@@ -310,28 +352,25 @@ static void share_id(struct id *id)
 		memcpy(id, shared->id, sizeof(*id));
 		return;
 	}
+	name_job(&note);
 	if (!rank) {
 		char temp[4096];
 
 		nccl("ncclGetUniqueId", lib->ncclGetUniqueId(id));
+		note.id = *id;
 		snprintf(temp, sizeof(temp), "%s.new", opts->id_file);
 		f = fopen(temp, "we");
-		if (!f || fwrite(id, sizeof(*id), 1, f) != 1 || fclose(f) ||
+		if (!f || fwrite(&note, sizeof(note), 1, f) != 1 || fclose(f) ||
 		    rename(temp, opts->id_file))
 			die(opts->id_file, "cannot be written");
 		return;
 	}
-	for (uint32_t i = 0;; i++) {
-		f = fopen(opts->id_file, "re");
-		if (f && fread(id, sizeof(*id), 1, f) == 1)
-			break;
-		if (f)
-			fclose(f);
-		if (i > 600)
+	while (!read_note(&found) || memcmp(found.job, note.job, sizeof(note.job)) != 0) {
+		if (now_us() > until)
 			die(opts->id_file, "rank 0 has not written it");
-		usleep(100000);
+		usleep(20000);
 	}
-	fclose(f);
+	*id = found.id;
 }
 
 static void start(uint32_t device)
@@ -369,6 +408,8 @@ static void start(uint32_t device)
 		nccl("ncclGetVersion", lib->ncclGetVersion(&shared->nccl_version));
 	memcpy(&init, &lib->comm_init_rank, sizeof(init));
 	nccl("ncclCommInitRank", init(&comm, (int)opts->ranks, id, (int)rank));
+	if (opts->id_file && !rank) /* All have read it. */
+		(void)unlink(opts->id_file);
 	atomic_fetch_add(&shared->progress, 1);
 }
 
