@@ -6,9 +6,9 @@
         lo, eth0 10.97.0.1 -------------------- eth0 10.97.0.2, lo
 
 Each node has a host name, mounts and shared memory of its own (UTS and mount namespace), so programs see two
-machines. /etc and the prefix weft is installed to are overlays: the files of this machine, and above them weft as
-`meson install` lays it out and deploy/slurm as an administrator would put it to /etc/slurm. Nothing is
-written to either on this machine, and the machine's own Slurm and munge, if it runs any, are not touched: munge is
+machines. /etc, the prefix weft is installed to and Slurm's folder of plugins are overlays: the files of this
+machine, and above them weft as `meson install` lays it out and deploy/slurm as an administrator would put it to
+/etc/slurm. Nothing is written to them on this machine, and the machine's own Slurm and munge, if it runs any, are not touched: munge is
 a daemon of our own with a key and a socket of its own.
 
 Needs root, slurmctld, slurmd, munged, nsenter, unshare, ip, and overlayfs.
@@ -103,12 +103,15 @@ class Cluster:
         deploy = self.source + "/deploy/slurm"
         with open(deploy + "/slurm.conf", encoding="utf-8") as file:
             fragment = file.read()
-        fragment = fragment.replace("/usr/local/", self.prefix.rstrip("/") + "/")
-        # Debian's folder; other distributions have others, and `scontrol` knows.
         plugins = glob.glob("/usr/lib/*/slurm-wlm") + glob.glob("/usr/lib64/slurm")
-        fragment = fragment.replace("/usr/lib/x86_64-linux-gnu/slurm-wlm", plugins[0] if plugins else "/usr/lib/slurm")
+        if not plugins:
+            raise Broken("no folder of Slurm's plugins, as Debian or Fedora name it")
+        self.plugins = plugins[0]
+        os.mkdir(self.dir + "/plugins")
+        os.symlink(self.prefix + "/lib/weft/slurm/gres_efa.so", self.dir + "/plugins/gres_efa.so")
         self.write("etc/slurm/slurm.conf", own + fragment)
         shutil.copy(deploy + "/gres.conf", etc + "/slurm/")
+        shutil.copy(f"{self.dir}/root{self.prefix}/lib/weft/slurm/weft-task-prolog", etc + "/slurm/")
         shutil.copy(deploy + "/weft.conf", etc + "/weft.conf")
         for card in range(4):
             self.write(f"etc/slurm/efa/card{card}", "")
@@ -144,7 +147,8 @@ class Cluster:
     def make_node(self, node):
         mine = f"{self.dir}/private.{node + 1}"
         os.mkdir(mine)
-        over = [(f"{self.dir}/etc", "/etc"), (f"{self.dir}/root{self.prefix}", self.prefix)]
+        over = [(f"{self.dir}/etc", "/etc"), (f"{self.dir}/root{self.prefix}", self.prefix),
+                (self.dir + "/plugins", self.plugins)]
         script = f"hostname {NODES[node]} && mount --bind {mine} {self.dir}/private && mount -t tmpfs none /dev/shm"
         for above, below in over:
             script += f" && mount -t overlay overlay -o lowerdir={above}:{below} {below}"
