@@ -12,8 +12,9 @@
  *	                      of its CQs. The thread that posts or polls runs the engine under it
  *	4. weft_channel.lock  one per completion channel: its queue of events
  *
- * The thread that maps GPU memory (share.c) has a lock of its own for what it is to do, the last of all, under which nothing
- * else is done.
+ * The thread that maps GPU memory (share.c) has a lock of its own for what it is to do, and so have the threads that copy
+ * between processes (haul.c). Both come last of all, and under them nothing else is done; nothing is copied under them.
+ * Whoever takes memory away under a card's lock waits for a copy of it that is under way, some ten microseconds.
  *
  * What the order is for:
  *
