@@ -337,7 +337,10 @@ int main(int argc, char **argv)
 		return 2;
 	if (d.o.help || d.o.version) {
 		fputs(d.o.help ? weft_kube_usage : WEFT_KUBE_CMD " " WEFT_VERSION "\n", stdout);
-		return fflush(stdout) ? 2 : 0;
+		if (!fflush(stdout))
+			return 0;
+		perror(WEFT_KUBE_CMD);
+		return 2;
 	}
 	if (d.o.log_json)
 		weft_klog_json();
