@@ -319,6 +319,8 @@ void weft_haul_poll(struct weft_card *card)
 		ended[n++] = *h;
 		if (h->err == -EPERM || h->err == -ENOSYS)
 			weft_share_refuse(h->to.share);
+		if (!h->err && h->read)
+			weft_share_note_read(h->to.share, h->len);
 		end(card, h);
 	}
 	unlock_hands(&mask);

@@ -41,6 +41,7 @@ void weft_haul_stop(void); /* At exit, without locks: the threads end. */
 bool weft_share_find_host(struct weft_card *card, const struct weft_gid *to,
 			  const struct weft_wr *wr, uint64_t len, struct weft_haul_to *out);
 void weft_share_release(struct weft_share *share);
+void weft_share_note_read(struct weft_share *share, uint32_t len); /* For its owner's counters. */
 void weft_share_refuse(struct weft_share *share); /* The kernel does not let us: no more of it. */
 /* Around each access to its bytes, without the card's lock. False, and nothing to leave: it is gone, or its owner is. */
 bool weft_share_enter(const struct weft_haul_to *to, uint32_t *place_out);

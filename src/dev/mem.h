@@ -98,6 +98,7 @@ void weft_share_remove(struct weft_card *card, const struct weft_region *r);
 /* A queue's state has changed. When it returns nobody reaches memory through it any more that may not. */
 void weft_share_qp(struct weft_card *card, const struct weft_qp *qp);
 void weft_share_up(struct weft_card *card);
+uint64_t weft_share_read_bytes(const struct weft_card *card); /* That others read in hauls. */
 void weft_mem_down(struct weft_card *card);
 void weft_mem_forked(struct weft_card *card);
 void weft_mem_threads_forked(void);

@@ -145,7 +145,8 @@ void weft_report(struct weft_card *card)
 		if (card->link[k].local)
 			add_local(card->link[k].local, v);
 	}
-	v[WEFT_COUNTER_TX_BYTES] += card->direct_written;
+	v[WEFT_COUNTER_TX_BYTES] += card->direct_written + weft_share_read_bytes(card);
+	v[WEFT_COUNTER_RDMA_READ_RESP_BYTES] += weft_share_read_bytes(card);
 	v[WEFT_COUNTER_RX_BYTES] += card->direct_read + card->direct_taken;
 	v[WEFT_COUNTER_RDMA_READ_BYTES] += card->direct_read;
 	v[WEFT_COUNTER_RDMA_WRITE_RECV_BYTES] += card->direct_taken;

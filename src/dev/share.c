@@ -75,6 +75,7 @@ struct table {
 	int32_t pid;
 	_Atomic uint32_t closed;
 	uint64_t pids; /* In which numbering `pid` is. */
+	_Atomic uint64_t read_bytes; /* By others, in hauls: the owner sees nothing of them. */
 	uint64_t token, token_at; /* What that process, and no other, has at that address. */
 	_Atomic uint32_t qp[WEFT_DEV_QP_MAX]; /* Of each that may be a target: its PD. */
 	struct place place[PLACES];
@@ -556,6 +557,18 @@ bool weft_share_find_host(struct weft_card *card, const struct weft_gid *to,
 void weft_share_release(struct weft_share *share)
 {
 	share->busy--;
+}
+
+void weft_share_note_read(struct weft_share *share, uint32_t len)
+{
+	atomic_fetch_add_explicit(&share->map->read_bytes, len, memory_order_relaxed);
+}
+
+uint64_t weft_share_read_bytes(const struct weft_card *card)
+{
+	return card->share
+		       ? atomic_load_explicit(&card->share->map->read_bytes, memory_order_relaxed)
+		       : 0;
 }
 
 void weft_share_refuse(struct weft_share *share)
