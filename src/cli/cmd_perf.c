@@ -36,8 +36,9 @@ const char weft_cmd_perf_usage[] =
 	"       weft perf nccl [OPTION...]\n"
 	"\n"
 	"Measure the network over libfabric: EFA, weft's cards, TCP, shared memory. Each\n"
-	"HOST runs `weft perf serve`. Started by mpirun, srun, SkyPilot or torchrun, the\n"
-	"tests need no hosts and no server.\n"
+	"HOST runs `weft perf serve`, which listens on all addresses of the host unless\n"
+	"--bind names one, and serves everybody who reaches it. Started\n"
+	"by mpirun, srun, SkyPilot or torchrun, the tests need no hosts and no server.\n"
 	"\n"
 	"  pingpong    time of a message, half of there and back; fi_pingpong's columns\n"
 	"  bw, bibw    a window of messages at a time, one way or both; perftest's\n"
@@ -109,10 +110,16 @@ static int run_soft(const struct weft_perf_opts *opts, int argc, char **argv)
 	return 2;
 }
 
+static uint16_t serve_port;
+
 static void on_peer(const char *address, const char *what)
 {
-	if (!address)
-		fprintf(stderr, CMD " serve: ready\n");
+	/* The program's own address, before anybody has come. */
+	if (!what)
+		fprintf(stderr, CMD " serve: ready, port %u of %s\n", serve_port,
+			!strcmp(address, "::") || !strcmp(address, "0.0.0.0")
+				? "all addresses (--bind names one)"
+				: address);
 	else
 		fprintf(stderr, CMD " serve: %s %s\n", address, what);
 }
@@ -126,8 +133,8 @@ static int serve(int argc, char **argv)
 		return 2;
 	if (opts.is_soft && !is_soft())
 		return run_soft(&opts, argc, argv);
-	if (weft_perf_serve(opts.bind, opts.port ? opts.port : WEFT_PERF_PORT, opts.is_once,
-			    on_peer, why, sizeof(why)))
+	serve_port = opts.port ? opts.port : WEFT_PERF_PORT;
+	if (weft_perf_serve(opts.bind, serve_port, opts.is_once, on_peer, why, sizeof(why)))
 		return 0;
 	fprintf(stderr, CMD " serve: %s\n", why);
 	return 2;

@@ -114,6 +114,7 @@ bool weft_perf_serve(const char *address, uint16_t port, bool is_once,
 		     void (*on_peer)(const char *address, const char *what), char *why, size_t len)
 {
 	struct sigaction action = { .sa_handler = on_child };
+	char here[WEFT_PERF_NAME_MAX];
 	struct weft_rank_gate *gate;
 	int fd = weft_talk_listen(address, port, why, len);
 
@@ -126,8 +127,9 @@ bool weft_perf_serve(const char *address, uint16_t port, bool is_once,
 		return false;
 	}
 	sigaction(SIGCHLD, &action, NULL);
+	weft_talk_address(fd, false, here, sizeof(here));
 	if (on_peer)
-		on_peer(NULL, NULL);
+		on_peer(here, NULL);
 	for (;;) {
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		int n = poll(&p, 1, 500);

@@ -173,7 +173,12 @@ def all_pairs():
 def servers():
     few = ("-p", "tcp", "-n", "5")
     s = Server()
-    case("serve says when it is ready", "ready" in s.ready, s.ready)
+    case("serve says when it is ready, and where", s.ready.endswith("ready, port %d of all addresses (--bind names one)\n" % s.port),
+         s.ready)
+    bound = Server("--bind", "127.0.0.7")
+    case("serve on one address", bound.ready.endswith("ready, port %d of 127.0.0.7\n" % bound.port) and
+         perf("pingpong", "127.0.0.1", "--port", bound.port, "-p", "tcp").returncode == 2, bound.ready)
+    bound.stop()
     for test in ("pingpong", "bw"):
         p = perf(test, "127.0.0.1", "--port", s.port, *few, "-S", "1k", "-c", 1)
         case("%s with a server" % test, p.returncode == 0 and "# 0 wrong" in p.stdout, p.stdout + p.stderr)
