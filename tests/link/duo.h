@@ -31,11 +31,12 @@
 #else
 #define DUO_TSAN 0
 #endif
-#if defined(__SANITIZE_ADDRESS__) || DUO_HAS(address_sanitizer) || DUO_TSAN
-#define DUO_SANITIZED 1
+#if defined(__SANITIZE_ADDRESS__) || DUO_HAS(address_sanitizer)
+#define DUO_ASAN 1
 #else
-#define DUO_SANITIZED 0
+#define DUO_ASAN 0
 #endif
+#define DUO_SANITIZED (DUO_ASAN || DUO_TSAN)
 
 enum duo_wire {
 	DUO_UDP = 1,

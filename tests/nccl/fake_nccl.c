@@ -211,7 +211,8 @@ static void add(void *to, const void *from, size_t n, int type)
 		if (type == 7)
 			((float *)to)[i] += ((const float *)from)[i];
 		else if (type == 2)
-			((int32_t *)to)[i] += ((const int32_t *)from)[i];
+			((uint32_t *)to)[i] +=
+				((const uint32_t *)from)[i]; /* It wraps, as a GPU's. */
 		else
 			abort();
 	}
