@@ -77,11 +77,25 @@ static void unlock_hands(const sigset_t *mask)
 	pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
+static uint32_t threads_wanted(void)
+{
+	uint32_t set = weft_conf_get()->copiers;
+	cpu_set_t cpus;
+
+	if (set != WEFT_CONF_COPIERS_AUTO)
+		return set;
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return 0;
+	return WEFT_MIN((uint32_t)CPU_COUNT(&cpus) / 4, 8u);
+}
+
+/* On few cores the two threads that run the cards do better: both copy at once. */
 bool weft_haul_is_on(void)
 {
 	const struct weft_conf *conf = weft_conf_get();
 
-	return conf->copiers != WEFT_CONF_COPIERS_OFF && conf->wire != WEFT_CONF_WIRE_UDP;
+	return conf->copiers != WEFT_CONF_COPIERS_OFF && conf->wire != WEFT_CONF_WIRE_UDP &&
+	       (conf->copiers != WEFT_CONF_COPIERS_AUTO || threads_wanted());
 }
 
 /* Chunks */
@@ -199,18 +213,6 @@ static void *run(void *arg)
 	}
 	pthread_mutex_unlock(&hands.lock);
 	return NULL;
-}
-
-static uint32_t threads_wanted(void)
-{
-	uint32_t set = weft_conf_get()->copiers;
-	cpu_set_t cpus;
-
-	if (set != WEFT_CONF_COPIERS_AUTO)
-		return set;
-	if (sched_getaffinity(0, sizeof(cpus), &cpus))
-		return 0;
-	return WEFT_MIN((uint32_t)CPU_COUNT(&cpus) / 4, 8u);
 }
 
 /* Fewer than wanted will do, even none. */

@@ -475,7 +475,7 @@ const struct duo_case link_haul_cases[] = {
 	{ "haul__queue_goes", { queue_goes, queue_goes }, "WEFT_COPIERS=1", .wires = LOCAL },
 	{ "haul__armed", { armed, armed }, "WEFT_COPIERS=1", .wires = LOCAL, .limit_s = 20 },
 	{ "haul__armed_alone", { armed, armed }, "WEFT_COPIERS=0", .wires = LOCAL, .limit_s = 20 },
-	{ "haul__wrong_number", { wrong_number, wrong_number }, .wires = LOCAL },
+	{ "haul__wrong_number", { wrong_number, wrong_number }, "WEFT_COPIERS=1", .wires = LOCAL },
 	{ "haul__forked", { forked, forked }, "WEFT_COPIERS=3", .wires = LOCAL, .limit_s = 20 },
 	{ "haul__reset", { reset, reset }, "WEFT_COPIERS=3", .wires = LOCAL },
 	{ "haul__peer_dies",
